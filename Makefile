@@ -1,0 +1,68 @@
+# Everything runs in .venv, which is made on demand: `make run` is all that a fresh machine needs.
+PYTHON ?= python3
+VENV ?= .venv
+RUNS ?= runs
+TORCH := torch==2.13.0
+
+BIN := $(VENV)/bin
+# torch is named with its exact version so that pip takes a wheel at hand (a CPU build, say) before it
+# looks further; installs compile bytecode even where the environment forbids it, so that commands start fast.
+PIP := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install -q -c constraints.txt $(TORCH)
+COMPILE := $(BIN)/python -m compileall -q src
+
+.PHONY: help run test test-slow check format lint types layers claims bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	$(COMPILE)
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e '.[dev,postgres]'
+	@touch $@
+
+run: $(VENV)/.installed ## four pruning methods side by side on the built-in model
+	$(BIN)/etude compare magnitude wanda gblm flap --store $(RUNS)/etude.sqlite --out $(RUNS)/prune
+
+test: $(VENV)/.installed-dev ## the test suite
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev ## what takes longer: servers, large models
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.installed-dev format lint types layers test ## format, lint, types, layering, tests
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed-dev
+	$(BIN)/lint-imports
+
+claims: $(VENV)/.installed ## check every implemented paper's claim again
+	$(BIN)/etude claim --all
+
+bench: $(VENV)/.installed-dev ## speed and memory beside peer libraries
+	$(BIN)/python benchmarks/prune.py
+
+lock: ## pin what the newest allowed versions resolve to
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install -q $(TORCH) -e '.[dev,all]'
+	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/^torch==.*/$(TORCH)/' > constraints.txt.new
+	rm -rf .venv-lock && mv constraints.txt.new constraints.txt
+
+clean: ## remove the environment, caches and runs
+	rm -rf $(VENV) $(RUNS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

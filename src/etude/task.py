@@ -1,0 +1,76 @@
+"""What a task is: the frame in which methods of one kind are run, scored and set side by side.
+
+The engine drives every task through these four small interfaces and knows nothing else about it,
+so a task may turn a model into a model, a corpus into an index or a table into an estimator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a run, and how to show it.
+
+    Parameters
+    ----------
+    name : key in a run's ``metrics``.
+    title : column heading.
+    better : which direction is better; None for a figure that only describes.
+    unit : printed behind the number (``"MB"``, ``"tokens/s"``), or "".
+    digits : digits after the point in tables.
+    axis : where plots use it: the ``"quality"`` that methods compete on, or what it ``"cost"``s.
+    """
+
+    name: str
+    title: str
+    better: Literal["lower", "higher"] | None
+    unit: str = ""
+    digits: int = 2
+    axis: Literal["quality", "cost"] | None = None
+
+
+class Trial(Protocol):
+    """One method on one case under one seed; made fresh for every run."""
+
+    def apply(self, method: Any) -> None:
+        """Do the method's work. The only part that is timed."""
+
+    def score(self) -> Mapping[str, float]:
+        """Judge the outcome: a figure for each of the task's metrics that applies."""
+
+    def save(self, folder: Path) -> None:
+        """Write the artifact, in a format that the ecosystem loads, into an empty folder."""
+
+
+class Case(Protocol):
+    """The opened and checked inputs, shared by all methods and seeds of a comparison."""
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """What identifies the content of each input (model, data): part of a run's address."""
+
+    def check(self, method: Any) -> None:
+        """Raise `InputError` if this method cannot run on these inputs, before any work."""
+
+    def trial(self, seed: int) -> Trial:
+        """A fresh trial: own copies, own random draws."""
+
+
+class Task(Protocol):
+    """One per folder ``etude/<area>/<task>``, as ``TASK`` in its ``task.py``."""
+
+    name: str
+    title: str
+    inputs: type[Any]
+    """A frozen dataclass of input fields, each with a default; they become flags, as a method's fields do."""
+    metrics: Sequence[Metric]
+    baselines: Sequence[str]
+    """Names of the methods that a comparison adds unless told not to."""
+
+    def open(self, inputs: Any) -> Case:
+        """Load and check what the inputs name, or raise `InputError` naming the field."""
