@@ -1,0 +1,125 @@
+"""What can be measured of the activations that enter a linear layer, one chunk of tokens at a time.
+
+Each class is fed chunks ``x`` of shape ``[tokens, features]`` by `update` and answers in float32.
+Sums over a chunk are formed in float32, sums over chunks in float64, so that a statistic over
+millions of tokens loses nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Statistic(Protocol):
+    """Anything that can be accumulated over chunks; `walk` makes one for each input it measures."""
+
+    tokens: int
+    segments: int
+
+    def update(self, x: Tensor, segments: int) -> None:
+        """Take in ``x``, ``[tokens, features]``, that came from ``segments`` sequences."""
+
+
+class Norms:
+    """Sums of squares: ``norm()[j]`` is the L2 norm of feature j over all tokens.
+
+    Examples
+    --------
+    >>> norms = Norms(2)
+    >>> norms.update(torch.tensor([[3.0, 0.0], [4.0, 2.0]]), segments=1)
+    >>> norms.norm()
+    tensor([5., 2.])
+    """
+
+    def __init__(self, features: int) -> None:
+        self.tokens = 0
+        self.segments = 0
+        self._squares = torch.zeros(features, dtype=torch.float64)
+
+    def update(self, x: Tensor, segments: int) -> None:
+        self._squares += (x * x).sum(0)
+        self.tokens += len(x)
+        self.segments += segments
+
+    def norm(self) -> Tensor:
+        """``sqrt(sum_t x_tj^2)``, float32 ``[features]``."""
+        return self._squares.sqrt().float()
+
+
+class Moments:
+    """Mean and variance over tokens by Chan's update (Welford's, for chunks): no cancellation.
+
+    Examples
+    --------
+    >>> moments = Moments(1)
+    >>> for chunk in ([[1.0], [2.0]], [[6.0]]):
+    ...     moments.update(torch.tensor(chunk), segments=1)
+    >>> moments.mean(), moments.variance()
+    (tensor([3.]), tensor([4.6667]))
+    """
+
+    def __init__(self, features: int) -> None:
+        self.tokens = 0
+        self.segments = 0
+        self._mean = torch.zeros(features, dtype=torch.float64)
+        self._deviations = torch.zeros(features, dtype=torch.float64)
+
+    def update(self, x: Tensor, segments: int) -> None:
+        count = len(x)
+        if count == 0:
+            return
+        mean = x.mean(0)
+        deviations = (x - mean).square_().sum(0)
+        total = self.tokens + count
+        shift = mean.double() - self._mean
+        self._mean += shift * (count / total)
+        self._deviations += deviations + shift.square() * (self.tokens * count / total)
+        self.tokens = total
+        self.segments += segments
+
+    def mean(self) -> Tensor:
+        """Mean over tokens, float32 ``[features]``."""
+        return self._mean.float()
+
+    def variance(self, unbiased: bool = False) -> Tensor:
+        """Variance over tokens, float32 ``[features]``; divides by ``tokens - 1`` if ``unbiased``."""
+        return (self._deviations / max(1, self.tokens - int(unbiased))).float()
+
+    def norm(self) -> Tensor:
+        """``sqrt(sum_t x_tj^2)``, float32 ``[features]``."""
+        return (self._deviations + self.tokens * self._mean.square()).sqrt().float()
+
+
+class Gram:
+    """The Gram matrix ``sum_t x_t x_t^T``, which second-order methods call the Hessian.
+
+    Examples
+    --------
+    >>> gram = Gram(2)
+    >>> gram.update(torch.tensor([[1.0, 2.0], [0.0, 1.0]]), segments=1)
+    >>> gram.matrix()
+    tensor([[1., 2.],
+            [2., 5.]])
+    """
+
+    def __init__(self, features: int, dtype: torch.dtype = torch.float32) -> None:
+        self.tokens = 0
+        self.segments = 0
+        self._sum = torch.zeros(features, features, dtype=dtype)
+
+    def update(self, x: Tensor, segments: int) -> None:
+        x = x.to(self._sum.dtype)
+        self._sum.addmm_(x.T, x)
+        self.tokens += len(x)
+        self.segments += segments
+
+    def matrix(self) -> Tensor:
+        """``sum_t x_t x_t^T``, ``[features, features]``, in the dtype of accumulation."""
+        return self._sum
+
+    def norm(self) -> Tensor:
+        """``sqrt(sum_t x_tj^2)``, float32 ``[features]``."""
+        return self._sum.diagonal().sqrt().float()
