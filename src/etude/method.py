@@ -19,7 +19,7 @@ import annotated_types as at
 
 from etude.errors import InputError
 
-C = TypeVar("C", bound=type)
+T = TypeVar("T")
 
 
 class Method(Protocol):
@@ -35,7 +35,7 @@ class Method(Protocol):
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def method(
     name: str, *, task: str, paper: str | None = None, beside: tuple[str, ...] = ()
-) -> Callable[[C], C]:
+) -> Callable[[type[T]], type[T]]:
     """Turn a class into a method of ``task`` that is found by ``name``.
 
     Parameters
@@ -53,14 +53,14 @@ def method(
     --------
     >>> @method("halve", task="demo")
     ... class Halve:
-    ...     share: Annotated[float, at.Interval(ge=0, lt=1)] = 0.5
+    ...     share: typing.Annotated[float, at.Interval(ge=0, lt=1)] = 0.5
     >>> Halve(share=2.0)
     Traceback (most recent call last):
     etude.errors.InputError: share: 2.0 is not in [0, 1)
     """
 
-    def decorate(cls: C) -> C:
-        cls.__post_init__ = _checked(getattr(cls, "__post_init__", None))  # type: ignore[misc]
+    def decorate(cls: type[T]) -> type[T]:
+        cls.__post_init__ = _checked(getattr(cls, "__post_init__", None))  # type: ignore[attr-defined]
         decorated = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
         for attribute, value in {"name": name, "task": task, "paper": paper, "beside": beside}.items():
             setattr(decorated, attribute, value)
@@ -87,13 +87,14 @@ def check_fields(record: Any) -> None:
     ------
     InputError : naming the first field that does not fit.
     """
-    hints = _hints(type(record))
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        if type(value) is int and _base(hints[field.name]) is float:
+    for name, hint in hints(type(record)).items():
+        if name not in record.__dataclass_fields__:
+            continue
+        value = getattr(record, name)
+        if type(value) is int and float in options(hint) and int not in options(hint):
             value = float(value)
-            object.__setattr__(record, field.name, value)
-        _check(field.name, value, hints[field.name])
+            object.__setattr__(record, name, value)
+        _check(name, value, hint)
 
 
 def parameters(record: Any) -> dict[str, Any]:
@@ -101,8 +102,20 @@ def parameters(record: Any) -> dict[str, Any]:
     return dataclasses.asdict(record)
 
 
-def _hints(cls: type) -> dict[str, Any]:
+def hints(cls: type) -> dict[str, Any]:
+    """The annotated types of a dataclass's fields, ranges included."""
     return typing.get_type_hints(cls, include_extras=True)
+
+
+def options(hint: Any) -> tuple[Any, ...]:
+    """The types that a hint allows, without its range."""
+    base = _base(hint)
+    return typing.get_args(base) if typing.get_origin(base) in (Union, types.UnionType) else (base,)
+
+
+def constraints(hint: Any) -> tuple[Any, ...]:
+    """The ``annotated_types`` constraints of a hint."""
+    return typing.get_args(hint)[1:] if _base(hint) is not hint else ()
 
 
 def _base(hint: Any) -> Any:
@@ -110,15 +123,13 @@ def _base(hint: Any) -> Any:
 
 
 def _check(field: str, value: Any, hint: Any) -> None:
-    base = _base(hint)
-    options = typing.get_args(base) if typing.get_origin(base) in (Union, types.UnionType) else (base,)
-    if not any(_is_a(value, option) for option in options):
-        raise InputError(field, f"{value!r} is not {' or '.join(map(_describe, options))}")
+    if not any(_is_a(value, option) for option in options(hint)):
+        raise InputError(field, f"{value!r} is not {' or '.join(map(describe, options(hint)))}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(field, f"{value!r} is not finite")
-    for constraint in typing.get_args(hint)[1:] if base is not hint else ():
+    for constraint in constraints(hint):
         if isinstance(value, (int, float)) and not _within(value, constraint):
-            raise InputError(field, f"{value!r} is not {_range(constraint)}")
+            raise InputError(field, f"{value!r} is not {limits(constraint)}")
 
 
 def _is_a(value: Any, kind: Any) -> bool:
@@ -137,7 +148,8 @@ def _is_a(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _describe(kind: Any) -> str:
+def describe(kind: Any) -> str:
+    """A type in words, as error messages and help use it."""
     if typing.get_origin(kind) is Literal:
         return "one of " + ", ".join(repr(option) for option in typing.get_args(kind))
     names = {float: "a number", int: "an integer", str: "text", bool: "true or false", type(None): "none"}
@@ -156,7 +168,8 @@ def _within(value: float, constraint: Any) -> bool:
     return all(checks[type(bound)](bound) for bound in bounds if type(bound) in checks)
 
 
-def _range(constraint: Any) -> str:
+def limits(constraint: Any) -> str:
+    """A constraint in words: "in [0, 1)", ">= 1"."""
     if isinstance(constraint, at.Interval):
         low = f"[{constraint.ge}" if constraint.ge is not None else f"({constraint.gt}"
         high = f"{constraint.le}]" if constraint.le is not None else f"{constraint.lt})"

@@ -1,0 +1,273 @@
+"""Finds papers, tasks and methods: Etude's own, and those of plug-ins.
+
+Nothing is registered by hand. Cards are the files in ``papers/``; tasks and methods are found by the
+folders ``<area>/<task>`` that hold a ``task.py``; plug-ins by the entry-point group
+``etude.methods``, each entry naming a module that exports method classes, may export a ``TASK``, and
+may have a folder ``papers`` beside it. Only what is asked for is imported: cards need no method, and
+one method needs only its own task.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from etude.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from etude.card import Card
+    from etude.task import Task
+
+ROOT = Path(__file__).parent
+GROUP = "etude.methods"
+
+
+@cache
+def papers() -> dict[str, Card]:
+    """All cards by slug, sorted.
+
+    Raises
+    ------
+    InputError : for a card that is malformed, naming the file and the field.
+
+    Examples
+    --------
+    >>> papers()["flap"].arxiv
+    '2312.11983'
+    """
+    from etude.card import read
+
+    cards: dict[str, Card] = {}
+    for folder in (ROOT / "papers", *_plugin_papers()):
+        for path in sorted(folder.glob("*.toml")):
+            card = read(path, own=folder.parent == ROOT)
+            if card.slug in cards:
+                raise InputError(str(path), f"slug: there is a paper {card.slug!r} already; choose another")
+            cards[card.slug] = card
+    return dict(sorted(cards.items()))
+
+
+def paper(slug: str) -> Card:
+    """One card, or `InputError` with the nearest slugs."""
+    cards = papers()
+    if slug not in cards:
+        raise unknown("paper", slug, cards)
+    return cards[slug]
+
+
+def tasks() -> dict[str, Task]:
+    """All tasks by name; imports every task and plug-in."""
+    found = [(_task_of(package), package) for package in _packages()]
+    found += [(module.TASK, entry.value) for entry, module in _plugins() if hasattr(module, "TASK")]
+    return _unique((task.name, task, source) for task, source in found)
+
+
+def task(name: str) -> Task:
+    """One task by name, without importing the others if its folder has that name.
+
+    Raises
+    ------
+    InputError : with the nearest names.
+    """
+    for package in sorted(_packages(), key=lambda package: not package.endswith(f".{name}")):
+        candidate = _task_of(package)
+        if candidate.name == name:
+            return candidate
+    every = tasks()
+    if name not in every:
+        raise unknown("task", name, every)
+    return every[name]
+
+
+def methods() -> dict[str, type]:
+    """All method classes by name; imports every task and plug-in.
+
+    Raises
+    ------
+    InputError : if two methods have one name, or a plug-in cannot be imported.
+    """
+    found = [(importlib.import_module(package), package) for package in _packages()]
+    found += [(module, entry.value) for entry, module in _plugins()]
+    return _unique((cls.name, cls, source) for module, source in found for cls in _exported(module))
+
+
+def method(name: str) -> type:
+    """One method class by name; of Etude's own tasks only the one that has it is imported.
+
+    Raises
+    ------
+    InputError : with the nearest names.
+    """
+    if name in _declared():
+        module = importlib.import_module(_declared()[name].package)
+        found = {cls.name: cls for cls in _exported(module)}
+    else:
+        found = {cls.name: cls for _, module in _plugins() for cls in _exported(module)}
+    if name not in found:
+        raise unknown("method", name, method_names())
+    return found[name]
+
+
+def method_names() -> list[str]:
+    """The names of all methods, without importing Etude's own."""
+    return sorted({*_declared(), *(cls.name for _, module in _plugins() for cls in _exported(module))})
+
+
+def outcome(slug: str) -> str:
+    """What came of a paper's claim: "holds", "does not hold", "not decided" or "not run"."""
+    from etude import claims
+
+    return claims.outcome(slug)
+
+
+def row(card: Card) -> dict[str, Any]:
+    """A card as one row for lists and JSON."""
+    facts = card.model_dump(mode="json")
+    return {
+        **{key: facts[key] for key in ("slug", "name", "title", "arxiv", "area", "task")},
+        "methods": facts["methods"],
+        "implemented": card.implemented,
+        "claim": outcome(card.slug),
+    }
+
+
+def search(words: str, limit: int = 10) -> list[tuple[str, float]]:
+    """Slugs of papers and names of baselines that fit ``words``, best first.
+
+    Names, titles, keywords and tasks count several times, summary and claim once.
+
+    Parameters
+    ----------
+    words : what to look for, as one would say it.
+    limit : how many to return at most.
+
+    Returns
+    -------
+    list of (slug or method name, BM25 score), scores positive and descending.
+
+    Examples
+    --------
+    >>> [name for name, _ in search("flap fluctuation pruning", limit=1)]
+    ['flap']
+    """
+    from etude.lookup import rank
+
+    return rank(words, _texts())[:limit]
+
+
+def summary(name: str) -> str:
+    """The first line of the docstring of one of Etude's own methods, without importing it."""
+    return _declared()[name].summary()
+
+
+class _Declaration:
+    """Where a method is declared, read from the source so that nothing heavy is imported."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        self.path = path
+        self.package = _dotted(path.parent)
+
+    def summary(self) -> str:
+        tree = ast.parse(self.path.read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and f'method("{self.name}"' in _decorators(node):
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+        return ""
+
+
+def _decorators(node: ast.ClassDef) -> str:
+    return " ".join(ast.unparse(decorator).replace("'", '"') for decorator in node.decorator_list)
+
+
+@cache
+def _packages() -> tuple[str, ...]:
+    """The dotted names of Etude's task packages."""
+    return tuple(_dotted(path.parent) for path in sorted(ROOT.glob("*/*/task.py")))
+
+
+@cache
+def _declared() -> dict[str, _Declaration]:
+    """Etude's own methods by name, found by the decorator in the source."""
+    pattern = re.compile(r'^@method\(\s*"([^"]+)"', re.MULTILINE)
+    return {
+        name: _Declaration(name, path)
+        for package in sorted(ROOT.glob("*/*/task.py"))
+        for path in sorted(package.parent.glob("*.py"))
+        for name in pattern.findall(path.read_text(encoding="utf-8"))
+    }
+
+
+def _dotted(folder: Path) -> str:
+    return ".".join(("etude", *folder.relative_to(ROOT).parts))
+
+
+def _task_of(package: str) -> Task:
+    found: Task = importlib.import_module(f"{package}.task").TASK
+    return found
+
+
+def _exported(module: ModuleType) -> Iterator[Any]:
+    """The method classes among a module's public names: classes marked by ``@method``."""
+    for name, value in vars(module).items():
+        if isinstance(value, type) and not name.startswith("_") and {"name", "task"} <= vars(value).keys():
+            yield value
+
+
+def _entries() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
+@cache
+def _plugins() -> tuple[tuple[EntryPoint, ModuleType], ...]:
+    """Plug-ins and their imported modules."""
+    loaded = []
+    for entry in _entries():
+        try:
+            loaded.append((entry, importlib.import_module(entry.module)))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(
+                entry.name, f"plug-in {entry.value} cannot be imported ({reason}); mend or uninstall it"
+            ) from error
+    return tuple(loaded)
+
+
+def _plugin_papers() -> Iterator[Path]:
+    for entry in _entries():
+        spec = find_spec(entry.module)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            yield Path(folder) / "papers"
+
+
+def _unique(found: Iterable[tuple[str, Any, str]]) -> dict[str, Any]:
+    """A dictionary of named things; two of one name are an error."""
+    named: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, thing, source in found:
+        if name in named and named[name] is not thing:
+            raise InputError(name, f"both {sources[name]} and {source} define it; rename or uninstall one")
+        named[name], sources[name] = thing, source
+    return dict(sorted(named.items()))
+
+
+def _texts() -> dict[str, str]:
+    """What `search` looks through: every card, and every method of Etude's own that has no card."""
+    texts = {}
+    for slug, card in papers().items():
+        places = [f"{card.area}/{card.task}", *card.also]
+        heading = [slug, card.name, card.title, *card.keywords, *places, *card.methods]
+        texts[slug] = " ".join([*heading * 3, card.summary, card.claim])
+    carded = {name for card in papers().values() for name in card.methods}
+    for name, declaration in _declared().items():
+        if name not in carded and name not in texts:
+            texts[name] = f"{name} {name} {declaration.package} {declaration.summary()}"
+    return texts
