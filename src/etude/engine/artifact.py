@@ -1,0 +1,117 @@
+"""Writing so that a reader sees the whole or nothing, however the writer ends.
+
+A folder is built under a hidden name beside its place and renamed when it is complete. While it is
+being built its owner holds a file lock, which the system releases when the owner dies, even by
+SIGKILL; whoever passes later and finds the lock free removes the leftovers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_MARK = ".etude-"
+
+
+@contextlib.contextmanager
+def building(target: Path) -> Iterator[Path]:
+    """An empty folder to fill; becomes ``target`` when the block ends well, vanishes when it does not.
+
+    An existing ``target`` is replaced.
+
+    Raises
+    ------
+    OSError : if nothing can be written beside ``target``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "model"
+    >>> with building(target) as folder:
+    ...     _ = (folder / "weights").write_text("1 2 3")
+    ...     target.exists()
+    False
+    >>> [path.name for path in target.iterdir()], [path.name for path in target.parent.iterdir()]
+    (['weights'], ['model'])
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _hidden_name(target) as folder:
+        folder.mkdir()
+        try:
+            yield folder
+            _move(folder, target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard(target: Path) -> None:
+    """Remove a folder, hiding it first so that no half of it is ever seen in its place."""
+    if not target.exists():
+        return
+    with contextlib.suppress(FileNotFoundError), _hidden_name(target) as hidden:
+        os.rename(target, hidden)
+        shutil.rmtree(hidden)
+
+
+def sweep(parent: Path) -> None:
+    """Remove from ``parent`` what processes left half-written when they were killed."""
+    for lock in parent.glob(f".*{_MARK}*.lock"):
+        with contextlib.suppress(Timeout), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            _unlink(lock)
+
+
+def replace_file(path: Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all; text is written as UTF-8.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> replace_file(Path(tempfile.mkdtemp()) / "note.txt", "done").read_text()
+    'done'
+    """
+    data = content.encode() if isinstance(content, str) else content
+    hidden = path.with_name(f".{path.name}{_MARK}{secrets.token_hex(4)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        hidden.write_bytes(data)
+        os.replace(hidden, path)
+    finally:
+        hidden.unlink(missing_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def _hidden_name(target: Path) -> Iterator[Path]:
+    """A free name beside ``target`` that is ours while its lock is held; the lock comes before the folder."""
+    sweep(target.parent)
+    hidden = target.with_name(f".{target.name}{_MARK}{secrets.token_hex(4)}")
+    lock = hidden.with_name(hidden.name + ".lock")
+    with FileLock(lock):
+        try:
+            yield hidden
+        finally:
+            _unlink(lock)
+
+
+def _unlink(lock: Path) -> None:
+    with contextlib.suppress(OSError):  # some systems do not unlink an open file; there the lock itself does
+        lock.unlink()
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Rename; where another process does the same run at the same time, the last one's artifact stays."""
+    while True:
+        discard(target)
+        try:
+            os.rename(folder, target)
+            return
+        except OSError:
+            if not target.exists():
+                raise

@@ -1,0 +1,266 @@
+"""Methods side by side: a grid of settings and seeds, of which only what is missing is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from etude.engine.artifact import sweep
+from etude.engine.environment import cores
+from etude.engine.figures import Figure, figure
+from etude.engine.measure import MEASURES
+from etude.engine.pool import Lost, Pool
+from etude.engine.record import Record, canonical
+from etude.engine.run import NOTE, RunFailed, admit, describe, run
+from etude.engine.store import Store
+from etude.errors import InputError
+from etude.method import parameters
+from etude.progress import track
+from etude.task import Case, Metric, Task
+
+Keep = Literal["first", "all", "none"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting of one method over its seeds.
+
+    Parameters
+    ----------
+    label : the method's name, and the parameters that set it apart.
+    method, parameters : what was run.
+    figures : mean and spread of each metric over the seeds that are done.
+    records : the runs that are done.
+    failures : the runs that failed.
+    """
+
+    label: str
+    method: str
+    parameters: dict[str, Any]
+    figures: dict[str, Figure]
+    records: tuple[Record, ...]
+    failures: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of methods × settings × seeds on the same inputs.
+
+    Parameters
+    ----------
+    task, inputs : the frame and what was opened.
+    methods : the settings, in the order in which they are shown.
+    seeds : the seeds of each.
+    records : a record for each run, done or failed, by setting and seed.
+    """
+
+    task: Task
+    inputs: Any
+    methods: tuple[Any, ...]
+    seeds: tuple[int, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The task's metrics and the engine's measures of which at least one run has a figure."""
+        present = {name for record in self.records for name in record.metrics}
+        return [metric for metric in (*self.task.metrics, *MEASURES) if metric.name in present]
+
+    def rows(self) -> list[Row]:
+        """One row for each setting, in the given order."""
+        return [
+            self._row(method, label) for method, label in zip(self.methods, labels(self.methods), strict=True)
+        ]
+
+    def _row(self, method: Any, label: str) -> Row:
+        wanted = canonical(parameters(method))
+        mine = [r for r in self.records if r.method == method.name and canonical(r.parameters) == wanted]
+        done = tuple(r for r in mine if r.status == "done")
+        values = {m.name: [r.metrics[m.name] for r in done if m.name in r.metrics] for m in self.metrics}
+        return Row(
+            label=label,
+            method=method.name,
+            parameters=parameters(method),
+            figures={name: figure(found) for name, found in values.items() if found},
+            records=done,
+            failures=tuple(r for r in mine if r.status == "failed"),
+        )
+
+
+def compare(
+    methods: Iterable[Any],
+    task: Task,
+    inputs: Any,
+    *,
+    seeds: Iterable[int] = (0, 1, 2),
+    store: Store | None = None,
+    jobs: int | None = None,
+    keep: Keep = "first",
+    fresh: bool = False,
+) -> Comparison:
+    """Run every method under every seed, but only what the store does not hold.
+
+    Each run writes its artifact and then its record by itself, so an interruption loses only the
+    runs under way, and the same call again does the rest. A run that fails, or whose process is
+    killed, is recorded as failed and does not stop the others; the next call tries it again.
+
+    Parameters
+    ----------
+    methods : instances of methods of ``task``.
+    task, inputs : the frame, and an instance of its ``inputs``.
+    seeds : seeds of each setting.
+    store : where records and artifacts go; None for the user's own.
+    jobs : worker processes; None for one a core, 1 for none beside this one.
+    keep : of which seeds the artifacts are kept.
+    fresh : run again what the store holds.
+
+    Raises
+    ------
+    InputError : before any work, if an input, or a method on these inputs, cannot be used.
+    """
+    grid, seeds = _distinct(methods), tuple(dict.fromkeys(seeds))
+    _check_grid(grid, seeds, jobs, keep)
+    case = task.open(inputs)
+    for method in grid:
+        admit(method, task, case, seeds)
+    store = Store() if store is None else store
+    records: dict[str, Record | None] = {}
+    todo: list[_Job] = []
+    for method in grid:
+        for seed in seeds:
+            job = _Job(
+                method=method,
+                planned=describe(method, task, inputs, case.fingerprints, seed),
+                keep=keep == "all" or (keep == "first" and seed == seeds[0]),
+            )
+            records[job.planned.key] = None if fresh else _held(store, job)
+            if records[job.planned.key] is None:
+                todo.append(job)
+    runner = _Runner(task, inputs, store.url)
+    with closing(_run_all(runner, todo, case, store, cores() if jobs is None else jobs)) as results:
+        for record in track(results, f"comparing {task.title}", total=len(todo)):
+            records[record.key] = record
+    return Comparison(task, inputs, grid, seeds, tuple(r for r in records.values() if r is not None))
+
+
+def labels(methods: Sequence[Any]) -> list[str]:
+    """A name for each setting: the method's, and the parameters not at their default or not the same in all.
+
+    Examples
+    --------
+    >>> from etude.method import method
+    >>> @method("halve", task="demo")
+    ... class Halve:
+    ...     share: float = 0.5
+    ...     exact: bool = False
+    >>> labels([Halve()]), labels([Halve(), Halve(share=0.25)]), labels([Halve(exact=True)])
+    (['halve'], ['halve share=0.5', 'halve share=0.25'], ['halve exact=true'])
+    """
+    seen: dict[tuple[str, str], set[str]] = {}
+    for method in methods:
+        for name, value in parameters(method).items():
+            seen.setdefault((method.name, name), set()).add(canonical(value))
+    found = []
+    for method in methods:
+        apart = [
+            f"{name}={value if isinstance(value, str) else canonical(value)}"
+            for name, value in parameters(method).items()
+            if len(seen[method.name, name]) > 1 or value != _default(method, name)
+        ]
+        found.append(" ".join([method.name, *apart]))
+    return found
+
+
+def _default(method: Any, name: str) -> Any:
+    field = next(field for field in dataclasses.fields(method) if field.name == name)
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _distinct(methods: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple({(m.name, canonical(parameters(m))): m for m in methods}.values())
+
+
+def _check_grid(methods: Sequence[Any], seeds: Sequence[int], jobs: int | None, keep: str) -> None:
+    if not methods:
+        raise InputError("methods", "name at least one method to run")
+    if not seeds:
+        raise InputError("seeds", "give at least one seed")
+    if jobs is not None and jobs < 1:
+        raise InputError("jobs", f"{jobs} is not >= 1")
+    if keep not in get_args(Keep):
+        raise InputError("keep", f"{keep!r} is not one of {', '.join(get_args(Keep))}")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run to do: ``planned`` is its record before it has begun."""
+
+    method: Any
+    planned: Record
+    keep: bool
+
+
+@dataclass
+class _Runner:
+    """Does jobs in whatever process it finds itself in; opens the inputs once."""
+
+    task: Task
+    inputs: Any
+    url: str
+    case: Case | None = None
+    store: Store | None = None
+
+    def __call__(self, job: _Job) -> Record:
+        self.case = self.case or self.task.open(self.inputs)
+        self.store = self.store or Store(self.url)
+        method, seed = job.method, job.planned.seed
+        try:
+            return run(
+                method, self.task, self.inputs, seed=seed, store=self.store, case=self.case, keep=job.keep
+            )
+        except RunFailed as failure:
+            return failure.record
+
+
+def _held(store: Store, job: _Job) -> Record | None:
+    """The run as the store holds it, if it is done and its artifact, where one is wanted, is in its place."""
+    record = store.get(job.planned.key)
+    if record is None or record.status != "done":
+        return None
+    return record if not job.keep or _has_artifact(record) else None
+
+
+def _has_artifact(record: Record) -> bool:
+    """Whether the folder is still there and still this run's."""
+    if record.artifact is None:
+        return False
+    try:
+        note = json.loads((Path(record.artifact) / NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(note, dict) and note.get("key") == record.key
+
+
+def _run_all(runner: _Runner, todo: list[_Job], case: Case, store: Store, jobs: int) -> Generator[Record]:
+    """Records of the jobs, as they are done."""
+    if jobs == 1:
+        yield from map(dataclasses.replace(runner, case=case, store=store), todo)
+        return
+    workers = min(jobs, len(todo))
+    try:
+        with closing(Pool(runner, workers, max(1, cores() // max(1, workers))).map(todo)) as results:
+            for index, result in results:
+                if isinstance(result, Lost):
+                    result = dataclasses.replace(todo[index].planned, status="failed", error=result.reason)
+                    store.put(result)
+                yield result
+    finally:
+        if store.artifacts.is_dir():
+            sweep(store.artifacts)  # of workers that had to be killed
