@@ -178,10 +178,16 @@ def walk(
         travellers = [stack.enter_context(_Traveller.on(model, piece)) for piece in _chunks(calibration, chunk)]
         for traveller in travellers:
             traveller.go()
+        groups: list[list[str]] = []
         for index, block in enumerate(track(blocks, "blocks")):
-            last = index == len(blocks) - 1
-            visit = _visit_linears if feed == "linear" else _visit_block
-            for ready in visit(block, travellers, _Recorder(block, measure, only), feed, last):
+            recorder, last = _Recorder(block, measure, only), index == len(blocks) - 1
+            if feed == "linear":
+                if {name for group in groups for name in group} != recorder.modules.keys():
+                    groups = recorder.groups(block, travellers[0])
+                visit = _visit_linears(groups, travellers, recorder, last)
+            else:
+                visit = _visit_block(block, travellers, recorder, feed, last)
+            for ready in visit:
                 yield Block(index, block, ready)
 
 
@@ -202,16 +208,16 @@ def _visit_block(
 
 
 def _visit_linears(
-    block: nn.Module, travellers: list[_Traveller], recorder: _Recorder, feed: Feed, last: bool
+    groups: list[list[str]], travellers: list[_Traveller], recorder: _Recorder, last: bool
 ) -> Iterator[list[Linear]]:
-    for group in recorder.groups(block, travellers[0]):
-        with _gate(group[0].module):
+    for group in groups:
+        with _gate(recorder.modules[group[0]]):
             for traveller in travellers:
                 traveller.go()
                 recorder.traveller = traveller
-                recorder.record(group[0].name, traveller.waiting[0][0])
-        statistic = recorder.statistics[group[0].name]
-        yield [Linear(linear.name, linear.module, statistic) for linear in group]
+                recorder.record(group[0], traveller.waiting[0][0])
+        statistic = recorder.statistics[group[0]]
+        yield [Linear(name, recorder.modules[name], statistic) for name in group]
     if not last:
         for traveller in travellers:
             traveller.go()
@@ -254,14 +260,14 @@ class _Recorder:
             return
         self._final = next(reversed(self.statistics), None)
 
-    def groups(self, block: nn.Module, traveller: _Traveller) -> list[list[Linear]]:
-        """The layers by the input that they share, in the order of their calls; measures nothing."""
-        silent = _Recorder(block, lambda features: Norms(0), lambda name: name in self.modules)
+    def groups(self, block: nn.Module, traveller: _Traveller) -> list[list[str]]:
+        """The names of the layers that share an input, in the order of their calls; measures nothing."""
+        silent = _Recorder(block, lambda features: Norms(0), self.modules.__contains__)
         with silent.listening():
             silent.rehearse(block, traveller)
-        shared: dict[int, list[Linear]] = {}
+        shared: dict[int, list[str]] = {}
         for linear in silent.linears():
-            shared.setdefault(id(linear.inputs), []).append(linear)
+            shared.setdefault(id(linear.inputs), []).append(linear.name)
         return list(shared.values())
 
     @contextmanager
