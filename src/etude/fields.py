@@ -64,7 +64,7 @@ def fields(cls: type) -> tuple[Field, ...]:
     """
     types, texts = hints(cls), descriptions(cls)
     return tuple(
-        Field(f.name, types[f.name], f.default, _kind(types[f.name]), texts.get(f.name, ""))
+        Field(f.name, types[f.name], _default(f), _kind(types[f.name]), texts.get(f.name, ""))
         for f in dataclasses.fields(cls)
     )
 
@@ -113,6 +113,10 @@ def descriptions(cls: type) -> dict[str, str]:
         for name in names.split(","):
             found[name.strip()] = " ".join(text.split())
     return found
+
+
+def _default(made: dataclasses.Field[Any]) -> Any:
+    return made.default if made.default_factory is dataclasses.MISSING else made.default_factory()
 
 
 def _kind(hint: Any) -> str:

@@ -1,0 +1,236 @@
+"""What `etude.run`, `etude.compare` and `etude.claim` do: names become methods, and go to the engine."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from etude import catalog
+from etude.errors import InputError, unknown
+from etude.fields import build, fields
+
+if TYPE_CHECKING:
+    from etude.engine.claim import Verdict
+    from etude.engine.compare import Comparison
+    from etude.engine.record import Record
+    from etude.engine.store import Store
+    from etude.task import Task
+
+Settings = Mapping[str, Any]
+
+
+def run(
+    method: str | Any,
+    *,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    store: Store | None = None,
+    **values: Any,
+) -> Record:
+    """Run one method once and keep the record and what it made.
+
+    Parameters
+    ----------
+    method : a name from `etude.methods`, or an instance of a method.
+    seed : of all random numbers.
+    out : a new folder for the artifact; None for a place in the store.
+    store : where the record goes; None for the user's own.
+    values : the task's inputs (for pruning ``model``, ``data``, ...) and the method's fields.
+
+    Raises
+    ------
+    InputError : before any work, naming what cannot be used.
+    etude.engine.run.RunFailed : if the work fails; its ``record`` holds the traceback.
+
+    Examples
+    --------
+    >>> record = run("flap", model="nano-llama", ratio=0.2, samples=8)     # doctest: +SKIP
+    >>> record.metrics["perplexity"], record.artifact                      # doctest: +SKIP
+    """
+    from etude.engine import run as engine
+
+    cls = catalog.method(method) if isinstance(method, str) else type(method)
+    task = catalog.task(cls.task)
+    settings, inputs = split(cls, task, values)
+    if not isinstance(method, str) and settings:
+        raise InputError(
+            next(iter(settings)), f"is set in the instance of {cls.name} already; give its name instead"
+        )
+    instance = build(cls, settings) if isinstance(method, str) else method
+    return engine.run(instance, task, build(task.inputs, inputs), seed=seed, store=store, out=out)
+
+
+def compare(
+    methods: Iterable[str | Any],
+    *,
+    seeds: int | Iterable[int] = 3,
+    settings: Settings | None = None,
+    baselines: bool = True,
+    out: str | os.PathLike[str] | None = None,
+    store: Store | None = None,
+    jobs: int | None = None,
+    keep: Literal["first", "all", "none"] = "first",
+    fresh: bool = False,
+    **inputs: Any,
+) -> Comparison:
+    """Set methods side by side on the same inputs; what the store holds is not run again.
+
+    Parameters
+    ----------
+    methods : names from `etude.methods`, or instances of methods; all of one task.
+    seeds : how many seeds, from 0, or the seeds.
+    settings : values to try for each field: ``{"ratio": [0.1, 0.2]}`` for every method that has the
+        field, ``{"flap.ratio": [0.2]}`` for one; several make a grid.
+    baselines : whether to add the task's baselines.
+    out : a folder for the report; None for none.
+    store : where records go; None for the user's own.
+    jobs : worker processes; None for one a core.
+    keep : of which seeds to keep what the methods made.
+    fresh : run again what the store holds.
+    inputs : the task's inputs (for pruning ``model``, ``data``, ...).
+
+    Raises
+    ------
+    InputError : before any work, naming what cannot be used.
+
+    Examples
+    --------
+    >>> found = compare(["magnitude", "wanda"], settings={"sparsity": [0.3, 0.5]})   # doctest: +SKIP
+    >>> [(row.label, row.figures["perplexity"].mean) for row in found.rows()]        # doctest: +SKIP
+    """
+    from etude.engine.compare import compare as engine
+
+    asked = list(methods)
+    task = common_task(asked)
+    chosen = with_baselines(asked, task) if baselines else asked
+    found = engine(
+        grid(chosen, settings or {}),
+        task,
+        build(task.inputs, inputs),
+        seeds=range(seeds) if isinstance(seeds, int) else seeds,
+        store=store,
+        jobs=jobs,
+        keep=keep,
+        fresh=fresh,
+    )
+    if out is not None:
+        from etude.engine.report import write
+
+        write(found, out)
+    return found
+
+
+def claim(slug: str, *, store: Store | None = None, jobs: int | None = None) -> Verdict:
+    """Run what a paper's claim needs, and say whether it holds.
+
+    Parameters
+    ----------
+    slug : of the paper.
+    store : where records go; None for the user's own.
+    jobs : worker processes; None for one a core.
+
+    Raises
+    ------
+    InputError : if there is no such paper, or no claim for it.
+
+    Examples
+    --------
+    >>> claim("flap").outcome      # doctest: +SKIP
+    'holds'
+    """
+    from etude.engine.claim import check
+
+    return check(find_claim(slug), store=store, jobs=jobs)
+
+
+def find_claim(slug: str) -> Any:
+    """The ``CLAIM`` of a paper, or `InputError`."""
+    card = catalog.paper(slug)
+    if slug not in catalog.claimed():
+        known = ", ".join(catalog.claimed()) or "none"
+        raise InputError("claim", f"{card.name} has no claim to check yet; those that have: {known}")
+    return importlib.import_module(f"etude.claims.{catalog.module_name(slug)}").CLAIM
+
+
+def common_task(methods: Sequence[str | Any]) -> Task:
+    """The task of all these methods, or `InputError` if there is none or more than one."""
+    if not methods:
+        raise InputError("methods", "none is given; name one or more, such as magnitude wanda")
+    names: dict[str, str] = {}
+    for cls in map(as_class, methods):
+        names.setdefault(cls.task, cls.name)
+    if len(names) > 1:
+        pairs = ", ".join(f"{name} of {task}" for task, name in names.items())
+        raise InputError("methods", f"are of different tasks ({pairs}); compare methods of one task")
+    return catalog.task(next(iter(names)))
+
+
+def with_baselines(methods: Iterable[str | Any], task: Task) -> list[str | Any]:
+    """The baselines of the task, the methods, and the baselines that the methods name."""
+    chosen = list(methods)
+    asked = {as_class(method).name for method in chosen}
+    beside = [name for method in chosen for name in as_class(method).beside]
+    return [name for name in dict.fromkeys([*task.baselines, *beside]) if name not in asked] + chosen
+
+
+def grid(methods: Iterable[str | Any], settings: Settings) -> list[Any]:
+    """Instances of the methods: every combination of the settings for the fields that each has.
+
+    Raises
+    ------
+    InputError : for a setting that applies to none of the methods, naming the fields that exist.
+    """
+    chosen = list(methods)
+    used: set[str] = set()
+    instances: list[Any] = []
+    for method in chosen:
+        if not isinstance(method, str):
+            instances.append(method)
+            continue
+        cls = catalog.method(method)
+        mine = {
+            f.name: key for f in fields(cls) for key in (f.name, f"{cls.name}.{f.name}") if key in settings
+        }
+        used.update(key for key in settings if key.removeprefix(f"{cls.name}.") in mine)
+        for values in itertools.product(*(_several(key, settings[key]) for key in mine.values())):
+            instances.append(build(cls, dict(zip(mine, values, strict=True))))
+    _check_used(settings, used, [as_class(method) for method in chosen])
+    return instances
+
+
+def split(cls: type, task: Task, values: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values by whose fields they are: the method's, and the task's inputs'."""
+    own, given = ({f.name for f in fields(each)} for each in (cls, task.inputs))
+    for name in values:
+        if name not in own | given:
+            raise unknown(name, name, own | given)
+    return (
+        {name: value for name, value in values.items() if name in own},
+        {name: value for name, value in values.items() if name not in own},
+    )
+
+
+def as_class(method: str | Any) -> Any:
+    """The class of a method given by name or as an instance."""
+    return catalog.method(method) if isinstance(method, str) else type(method)
+
+
+def _several(field: str, values: Any) -> Sequence[Any]:
+    if isinstance(values, (str, tuple)) or not isinstance(values, Iterable):
+        return [values]
+    several = list(values)
+    if not several:
+        raise InputError(field, "has no value to try; give one or more")
+    return several
+
+
+def _check_used(settings: Settings, used: set[str], classes: Sequence[Any]) -> None:
+    for name in settings:
+        if name not in used:
+            have = "; ".join(
+                f"{cls.name}: {', '.join(f.name for f in fields(cls)) or 'none'}" for cls in classes
+            )
+            raise InputError(name, f"is a field of none of these methods ({have})")

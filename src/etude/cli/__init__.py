@@ -1,0 +1,95 @@
+"""The command line: ``etude``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+import etude
+from etude.cli.errors import Failure, as_input_error
+from etude.errors import InputError
+
+WELCOME = """Etude turns papers into methods that you can run on your own model and data,
+set side by side, and check.
+
+  etude list                                   the papers
+  etude search "prune without retraining"      find a method
+  etude run flap --model ./my-llama            play it on your model
+  etude compare magnitude wanda gblm flap      side by side: quality, size, speed
+  etude claim flap                             does the paper's claim hold?
+
+`etude --help` lists all commands, `etude COMMAND --help` explains one.
+Python has the same: etude.run("flap", model="./my-llama").
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    sys.exit(call(sys.argv[1:] if arguments is None else arguments))
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; errors are one line on stderr."""
+    try:
+        application(arguments)(list(arguments))
+        sys.stdout.flush()
+    except (InputError, CycloptsError) as error:
+        return _say(f"InputError: {as_input_error(error)}", 2)
+    except Failure as failure:
+        return _say(str(failure), 1)
+    except KeyboardInterrupt:
+        return _say("Interrupted: what was finished is kept, and the same command goes on from there.", 130)
+    except BrokenPipeError:  # `etude list | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _say(line: str, code: int) -> int:
+    sys.stderr.write(f"{line}\n")
+    return code
+
+
+def application(arguments: Sequence[str]) -> App:
+    """The commands; those of the command that ``arguments`` call have its method's flags."""
+    app = App(
+        name="etude",
+        help="Papers as methods that you can run on your own model and data, set side by side, and check.",
+        version=etude.__version__,
+        version_flags=["--version"],
+        result_action="return_value",
+        print_error=False,
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+        default_command=_welcome,
+    )
+    app["--help"].group = app["--version"].group = "Help"
+    for place, (name, (where, text)) in enumerate(COMMANDS.items()):
+        called = bool(arguments) and arguments[0] == name
+        if called and name in ("run", "compare"):
+            from etude.cli import play
+
+            app.command(play.command(name, arguments[1:]), name=name)
+        else:
+            app.command(where, name=name, help=text, sort_key=place)
+    return app
+
+
+def _welcome() -> None:
+    sys.stdout.write(WELCOME)
+
+
+COMMANDS = {
+    "list": ("etude.cli.browse:papers", "List the papers."),
+    "show": ("etude.cli.browse:show", "Show a paper's card, or a method with its fields."),
+    "search": ("etude.cli.browse:search", "Find papers and methods by words."),
+    "run": ("etude.cli.play:run", "Run one method on a model and data."),
+    "compare": ("etude.cli.play:compare", "Set methods side by side, over settings and seeds."),
+    "claim": ("etude.cli.claims:claim", "Check whether a paper's claim holds."),
+    "runs": ("etude.cli.records:runs", "List, show or delete recorded runs."),
+    "doctor": ("etude.cli.doctor:doctor", "Tell what is installed, what is missing and how to get it."),
+}
+"""Where each command lives, imported when it is called, and what ``etude --help`` says of it."""

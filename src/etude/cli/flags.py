@@ -1,0 +1,85 @@
+"""Command-line flags made from the fields of a dataclass, and the flags that several commands share."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter, Token
+
+from etude.fields import Field, fields
+from etude.method import constraints, limits
+
+if TYPE_CHECKING:
+    from etude.engine.store import Store as Records
+
+OUTPUT = Group("Output and records", sort_key=4)
+
+Json = Annotated[
+    bool, Parameter(help="print JSON and nothing else", group=OUTPUT, negative=(), show_default=False)
+]
+Store = Annotated[
+    str | None,
+    Parameter(
+        group=OUTPUT,
+        help="file or postgresql:// URL of the records [default: $ETUDE_STORE, or in the user's data directory]",
+    ),
+]
+
+
+def open_store(url: str | None) -> Records:
+    """The store that ``--store`` names."""
+    from etude.engine.store import Store as Records
+
+    return Records(url)
+
+
+def flags(cls: type, group: Group) -> list[inspect.Parameter]:
+    """A keyword parameter for each field of a dataclass, with its help, range and default."""
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=Annotated[_plain(field.hint), _parameter(field, group)],
+        )
+        for field in fields(cls)
+    ]
+
+
+def with_flags(
+    function: Callable[..., None], extra: Sequence[inspect.Parameter], doc: str
+) -> Callable[..., None]:
+    """``function`` with its ``**values`` spelled out as ``extra`` parameters, and another description."""
+
+    def command(*arguments: Any, **values: Any) -> None:
+        function(*arguments, **values)
+
+    own = inspect.signature(function, eval_str=True).parameters.values()
+    named = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    command.__signature__ = inspect.Signature([*named, *extra])  # type: ignore[attr-defined]
+    command.__doc__ = doc
+    return command
+
+
+def help_text(field: Field) -> str:
+    """A field's description, with its range where the description does not give it."""
+    bounds = [limits(constraint) for constraint in constraints(field.hint)]
+    missing = [bound for bound in bounds if bound.removeprefix("in ") not in field.help]
+    return " ".join([field.help, *(f"[{bound}]" for bound in missing)]).strip()
+
+
+def _plain(hint: Any) -> Any:
+    """Without the ranges: the dataclass checks them, with the same words everywhere."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+
+
+def _parameter(field: Field, group: Group) -> Parameter:
+    def convert(_: Any, tokens: Sequence[Token]) -> Any:
+        return field.parse(tokens[0].value)
+
+    if field.kind == "true or false":
+        return Parameter(help=help_text(field), group=group)
+    return Parameter(help=help_text(field), group=group, converter=convert, negative=(), n_tokens=1)

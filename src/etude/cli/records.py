@@ -1,0 +1,125 @@
+"""``etude runs``: what the store holds."""
+
+from __future__ import annotations
+
+import json as json_
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.table import Table
+from rich.text import Text
+
+from etude.cli.flags import Json, Store, open_store
+from etude.cli.output import console, print_json, table
+from etude.errors import InputError
+
+if TYPE_CHECKING:
+    from etude.engine.record import Record
+
+SHORT = 8
+"""Characters of a key that lists show; enough to name a run."""
+
+
+def runs(
+    key: Annotated[
+        str | None, Parameter(help="show this run; the first characters of its key are enough")
+    ] = None,
+    /,
+    *,
+    task: Annotated[str | None, Parameter(help="only runs of this task")] = None,
+    method: Annotated[str | None, Parameter(help="only runs of this method")] = None,
+    failed: Annotated[bool, Parameter(help="only runs that failed", negative=(), show_default=False)] = False,
+    limit: Annotated[int, Parameter(help="how many to list at most, newest first")] = 20,
+    delete: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="forget this run and remove what it made from the store; repeat for more",
+            negative=(),
+            show_default=False,
+        ),
+    ] = (),
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """List recorded runs, newest first; show one with its traceback; delete some."""
+    if limit < 1:
+        raise InputError("limit", f"{limit} is not >= 1")
+    records = open_store(store)
+    if delete:
+        doomed = [records.find(prefix) for prefix in delete]
+        count = records.delete(record.key for record in doomed)
+        print_json({"deleted": [record.key for record in doomed]}) if json else console().print(
+            f"{count} deleted"
+        )
+    elif key is not None:
+        record = records.find(key)
+        print_json(record.to_json()) if json else _show(record)
+    else:
+        found = records.records(task=task, method=method, status="failed" if failed else None, limit=limit)
+        if json:
+            print_json([record.to_json() for record in found])
+        elif found:
+            console().print(_list(found))
+        else:
+            console().print("No such runs yet; `etude run METHOD` makes one.")
+
+
+def describe(record: Record) -> str:
+    """A run's parameters on one line."""
+    return " ".join(
+        f"{name}={value if isinstance(value, str) else json_.dumps(value)}"
+        for name, value in record.parameters.items()
+    )
+
+
+def _list(records: list[Record]) -> Table:
+    rows = table(
+        ("Run", {"no_wrap": True}),
+        ("Method", {"no_wrap": True}),
+        ("Settings", {"ratio": 1}),
+        ("Seed", {"justify": "right"}),
+        ("Outcome", {"ratio": 1}),
+        ("Started", {"no_wrap": True}),
+    )
+    for record in records:
+        started = datetime.fromisoformat(record.started).astimezone()
+        rows.add_row(
+            record.key[:SHORT],
+            record.method,
+            Text(describe(record)),
+            str(record.seed),
+            Text(_outcome(record)),
+            f"{started:%d %b %H:%M}",
+        )
+    return rows
+
+
+def _outcome(record: Record) -> str:
+    if record.status == "failed":
+        return f"failed: {record.reason[:80]}"
+    name, value = next(iter(record.metrics.items()))
+    return f"{name} {value:.4g}"
+
+
+def _show(record: Record) -> None:
+    out = console()
+    facts = table(("", {"style": "dim", "no_wrap": True}), ("", {"ratio": 1}))
+    listed = {
+        "run": record.key,
+        "status": record.status,
+        "method": f"{record.method} {describe(record)}".strip(),
+        "seed": record.seed,
+        "inputs": "\n".join(f"{name}={value}" for name, value in record.inputs.items()),
+        "fingerprints": "\n".join(f"{name} {value}" for name, value in record.fingerprints.items()),
+        "metrics": "\n".join(f"{name} {value:.6g}" for name, value in record.metrics.items()),
+        "artifact": record.artifact,
+        "started": record.started,
+        "environment": "\n".join(f"{name} {value}" for name, value in record.environment.items()),
+    }
+    for heading, value in listed.items():
+        if value not in (None, ""):
+            facts.add_row(heading, Text(str(value)))
+    out.print(facts)
+    if record.error:
+        out.print(Text(f"\n{record.error.rstrip()}"), soft_wrap=True)
