@@ -19,6 +19,7 @@ from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
 from etude.errors import InputError
+from etude.models.calibration import check_calibration
 from etude.models.stats import Norms, Statistic
 from etude.progress import track
 
@@ -157,7 +158,7 @@ def walk(
 
     Raises
     ------
-    InputError : if the model has no blocks or the calibration no segments.
+    InputError : if the model has no blocks, or cannot take the calibration (`check_calibration`).
 
     Examples
     --------
@@ -171,6 +172,7 @@ def walk(
     1 7 64
     """
     blocks = find_blocks(model)[1]
+    check_calibration(model, calibration)
     with ExitStack() as stack:
         stack.enter_context(_inference(model))
         for block in blocks:
@@ -368,9 +370,7 @@ def _inference(model: nn.Module) -> Iterator[None]:
 
 
 def _chunks(calibration: Mapping[str, Tensor], size: int | None) -> list[dict[str, Tensor]]:
-    first = next(iter(calibration.values()), None)
-    if first is None or len(first) == 0:
-        raise InputError("calibration", "holds no segments")
+    first = next(iter(calibration.values()))
     if size is None:
         is_text = first.ndim == 2
         size = max(1, CHUNK_TOKENS // first.shape[1]) if is_text else CHUNK_IMAGES
