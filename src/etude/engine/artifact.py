@@ -1,4 +1,4 @@
-"""Writing so that a reader sees the whole or nothing, however the writer ends.
+"""Artifacts: a reader sees the whole or nothing, and what a killed process left behind is removed.
 
 A folder is built under a hidden name beside its place and renamed when it is complete. While it is
 being built its owner holds a file lock, which the system releases when the owner dies, even by
@@ -65,26 +65,6 @@ def sweep(parent: Path) -> None:
         with contextlib.suppress(Timeout), FileLock(lock, timeout=0):
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
             _unlink(lock)
-
-
-def replace_file(path: Path, content: str | bytes) -> Path:
-    """Write a file whole or not at all; text is written as UTF-8.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> replace_file(Path(tempfile.mkdtemp()) / "note.txt", "done").read_text()
-    'done'
-    """
-    data = content.encode() if isinstance(content, str) else content
-    hidden = path.with_name(f".{path.name}{_MARK}{secrets.token_hex(4)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        hidden.write_bytes(data)
-        os.replace(hidden, path)
-    finally:
-        hidden.unlink(missing_ok=True)
-    return path
 
 
 @contextlib.contextmanager

@@ -12,39 +12,16 @@ from typing import Any, Literal, get_args
 
 from etude.engine.artifact import sweep
 from etude.engine.environment import cores
-from etude.engine.figures import Figure, figure
-from etude.engine.measure import MEASURES
 from etude.engine.pool import Lost, Pool
-from etude.engine.record import Record, canonical
+from etude.engine.record import Record
+from etude.engine.rows import Row, labels, metrics_of, row, setting
 from etude.engine.run import NOTE, RunFailed, admit, describe, run
 from etude.engine.store import Store
 from etude.errors import InputError
-from etude.method import parameters
 from etude.progress import track
 from etude.task import Case, Metric, Task
 
 Keep = Literal["first", "all", "none"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One setting of one method over its seeds.
-
-    Parameters
-    ----------
-    label : the method's name, and the parameters that set it apart.
-    method, parameters : what was run.
-    figures : mean and spread of each metric over the seeds that are done.
-    records : the runs that are done.
-    failures : the runs that failed.
-    """
-
-    label: str
-    method: str
-    parameters: dict[str, Any]
-    figures: dict[str, Figure]
-    records: tuple[Record, ...]
-    failures: tuple[Record, ...]
 
 
 @dataclass(frozen=True)
@@ -67,29 +44,16 @@ class Comparison:
 
     @property
     def metrics(self) -> list[Metric]:
-        """The task's metrics and the engine's measures of which at least one run has a figure."""
-        present = {name for record in self.records for name in record.metrics}
-        return [metric for metric in (*self.task.metrics, *MEASURES) if metric.name in present]
+        """The metrics of which at least one run has a figure: the task's, then the engine's."""
+        return metrics_of(self.task, self.records)
 
     def rows(self) -> list[Row]:
         """One row for each setting, in the given order."""
-        return [
-            self._row(method, label) for method, label in zip(self.methods, labels(self.methods), strict=True)
-        ]
-
-    def _row(self, method: Any, label: str) -> Row:
-        wanted = canonical(parameters(method))
-        mine = [r for r in self.records if r.method == method.name and canonical(r.parameters) == wanted]
-        done = tuple(r for r in mine if r.status == "done")
-        values = {m.name: [r.metrics[m.name] for r in done if m.name in r.metrics] for m in self.metrics}
-        return Row(
-            label=label,
-            method=method.name,
-            parameters=parameters(method),
-            figures={name: figure(found) for name, found in values.items() if found},
-            records=done,
-            failures=tuple(r for r in mine if r.status == "failed"),
-        )
+        runs: dict[tuple[str, str], list[Record]] = {}
+        for record in self.records:
+            runs.setdefault(setting(record), []).append(record)
+        names = zip(labels(self.methods), self.methods, strict=True)
+        return [row(label, method, runs.get(setting(method), [])) for label, method in names]
 
 
 def compare(
@@ -123,7 +87,8 @@ def compare(
     ------
     InputError : before any work, if an input, or a method on these inputs, cannot be used.
     """
-    grid, seeds = _distinct(methods), tuple(dict.fromkeys(seeds))
+    grid = tuple({setting(method): method for method in methods}.values())
+    seeds = tuple(dict.fromkeys(seeds))
     _check_grid(grid, seeds, jobs, keep)
     case = task.open(inputs)
     for method in grid:
@@ -146,45 +111,6 @@ def compare(
         for record in track(results, f"comparing {task.title}", total=len(todo)):
             records[record.key] = record
     return Comparison(task, inputs, grid, seeds, tuple(r for r in records.values() if r is not None))
-
-
-def labels(methods: Sequence[Any]) -> list[str]:
-    """A name for each setting: the method's, and the parameters not at their default or not the same in all.
-
-    Examples
-    --------
-    >>> from etude.method import method
-    >>> @method("halve", task="demo")
-    ... class Halve:
-    ...     share: float = 0.5
-    ...     exact: bool = False
-    >>> labels([Halve()]), labels([Halve(), Halve(share=0.25)]), labels([Halve(exact=True)])
-    (['halve'], ['halve share=0.5', 'halve share=0.25'], ['halve exact=true'])
-    """
-    seen: dict[tuple[str, str], set[str]] = {}
-    for method in methods:
-        for name, value in parameters(method).items():
-            seen.setdefault((method.name, name), set()).add(canonical(value))
-    found = []
-    for method in methods:
-        apart = [
-            f"{name}={value if isinstance(value, str) else canonical(value)}"
-            for name, value in parameters(method).items()
-            if len(seen[method.name, name]) > 1 or value != _default(method, name)
-        ]
-        found.append(" ".join([method.name, *apart]))
-    return found
-
-
-def _default(method: Any, name: str) -> Any:
-    field = next(field for field in dataclasses.fields(method) if field.name == name)
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
-
-
-def _distinct(methods: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple({(m.name, canonical(parameters(m))): m for m in methods}.values())
 
 
 def _check_grid(methods: Sequence[Any], seeds: Sequence[int], jobs: int | None, keep: str) -> None:

@@ -1,0 +1,142 @@
+"""Rows as a terminal table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from etude.engine.figures import Figure
+from etude.engine.measure import MEASURES
+from etude.engine.rows import Row
+from etude.task import Metric
+
+WIDTH = 100
+"""Columns of a terminal that a table must fit."""
+
+_GAP = 2  # one of padding, one of the box
+
+
+def table(
+    rows: Sequence[Row], metrics: Sequence[Metric], title: str = "", first: Iterable[str] = ()
+) -> Table:
+    """Rows against metrics: mean and spread over seeds, the best of each column in bold.
+
+    Columns that do not fit `WIDTH` are left out, the task's own and those of its quality last;
+    the caption names them.
+
+    Parameters
+    ----------
+    rows, metrics : what to show, in this order.
+    title : heading.
+    first : names of metrics that are shown whatever else there is room for.
+    """
+    columns = [_Column.of(metric, rows) for metric in metrics]
+    seeds = [_seeds(row) for row in rows]
+    heads = [("", [row.label for row in rows]), ("seeds", seeds)]
+    room = WIDTH - sum(max(map(len, [head, *cells])) + _GAP for head, cells in heads)
+    shown = _fitting(columns, room, set(first))
+    hidden = [column.metric.title for column in columns if column not in shown]
+    made = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        caption=f"not shown for want of room: {', '.join(hidden)}" if hidden else None,
+        caption_justify="left",
+        caption_style="dim",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    made.add_column("", no_wrap=True)
+    made.add_column("seeds", justify="right", no_wrap=True)
+    for column in shown:
+        made.add_column(column.heading, justify="right", min_width=column.width)
+    for index, row in enumerate(rows):
+        count = f"[red]{seeds[index]}[/]" if row.failures else seeds[index]
+        made.add_row(escape(row.label), count, *(column.cell(index) for column in shown))
+    return made
+
+
+def show(value: float, digits: int) -> str:
+    """A figure for people.
+
+    Examples
+    --------
+    >>> show(1234567.0, 0), show(3.14159, 2), show(1234567.0, 2), show(float("nan"), 2)
+    ('1,234,567', '3.14', '1.23e+06', '–')
+    """
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.2e}" if digits and abs(value) >= 1e5 else f"{value:,.{digits}f}"
+
+
+def best(figures: Sequence[Figure | None], metric: Metric) -> set[int]:
+    """Indices of the best means, as they are shown; none if all are the same or no direction is better."""
+    means = {i: show(f.mean, metric.digits) for i, f in enumerate(figures) if f and not math.isnan(f.mean)}
+    if metric.better is None or len(set(means.values())) < 2:
+        return set()
+    extreme = (min if metric.better == "lower" else max)(means, key=lambda i: figures[i].mean)  # type: ignore[union-attr]
+    return {i for i, text in means.items() if text == means[extreme]}
+
+
+@dataclass(frozen=True)
+class _Column:
+    metric: Metric
+    cells: list[str]
+    best: set[int]
+
+    @classmethod
+    def of(cls, metric: Metric, rows: Sequence[Row]) -> _Column:
+        figures = [row.figures.get(metric.name) for row in rows]
+        spreads = [show(figure.std, metric.digits) if figure else "–" for figure in figures]
+        # What is the same under every seed needs no spread.
+        spread = any(text not in ("–", show(0.0, metric.digits)) for text in spreads)
+        cells = []
+        for figure, std in zip(figures, spreads, strict=True):
+            mean = show(figure.mean, metric.digits) if figure else "–"
+            cells.append(f"{mean} ± {std}" if spread and std != "–" else mean)
+        return cls(metric, cells, best(figures, metric))
+
+    @property
+    def heading(self) -> str:
+        return f"{self.metric.title}\n{self.metric.unit}" if self.metric.unit else self.metric.title
+
+    @property
+    def width(self) -> int:
+        return max(map(len, [*self.heading.split(), *self.cells]))
+
+    def cell(self, index: int) -> str:
+        return f"[bold]{self.cells[index]}[/]" if index in self.best else self.cells[index]
+
+
+def _seeds(row: Row) -> str:
+    failed = f"{len(row.failures)} failed"
+    if not row.failures:
+        return str(len(row.records))
+    return f"{len(row.records)}, {failed}" if row.records else failed
+
+
+def _fitting(columns: Sequence[_Column], room: int, first: set[str]) -> list[_Column]:
+    """The columns that fit, in their order; the important ones are given room first."""
+    measures = {metric.name: 3 + index for index, metric in enumerate(MEASURES)}
+
+    def importance(column: _Column) -> int:
+        if column.metric.name in first:
+            return 0
+        rank = {"quality": 1, "cost": 2, None: 4}[column.metric.axis]
+        return measures.get(column.metric.name, rank)
+
+    shown: list[_Column] = []
+    for column in sorted(columns, key=importance):
+        if column.width + _GAP <= room:
+            room -= column.width + _GAP
+            shown.append(column)
+    return [column for column in columns if column in shown]
