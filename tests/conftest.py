@@ -25,7 +25,7 @@ os.environ |= {
 
 
 def _install_plugin(folder: Path) -> None:
-    """Make ``tests/plugin`` look installed, to this process and to those it starts, without touching the environment."""
+    """Make ``tests/plugin`` look installed to this process and to those it starts."""
     project = tomllib.loads((PLUGIN / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()

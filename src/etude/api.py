@@ -123,7 +123,14 @@ def compare(
     return found
 
 
-def claim(slug: str, *, store: Store | None = None, jobs: int | None = None) -> Verdict:
+def claim(
+    slug: str,
+    *,
+    store: Store | None = None,
+    jobs: int | None = None,
+    fresh: bool = False,
+    **inputs: Any,
+) -> Verdict:
     """Run what a paper's claim needs, and say whether it holds.
 
     Parameters
@@ -131,19 +138,21 @@ def claim(slug: str, *, store: Store | None = None, jobs: int | None = None) -> 
     slug : of the paper.
     store : where records go; None for the user's own.
     jobs : worker processes; None for one a core.
+    fresh : run again what the store holds.
+    inputs : what to change in the inputs that the claim states, such as ``model``.
 
     Raises
     ------
-    InputError : if there is no such paper, or no claim for it.
+    InputError : if there is no such paper, no claim for it, or an input cannot be used.
 
     Examples
     --------
-    >>> claim("flap").outcome      # doctest: +SKIP
+    >>> claim("flap", model="./my-llama").outcome      # doctest: +SKIP
     'holds'
     """
     from etude.engine.claim import check
 
-    return check(find_claim(slug), store=store, jobs=jobs)
+    return check(find_claim(slug), store=store, jobs=jobs, fresh=fresh, inputs=inputs)
 
 
 def find_claim(slug: str) -> Any:

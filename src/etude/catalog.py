@@ -87,7 +87,7 @@ def task(name: str) -> Task:
     return every[name]
 
 
-def methods() -> dict[str, type]:
+def methods() -> dict[str, type[Any]]:
     """All method classes by name; imports every task and plug-in.
 
     Raises
@@ -99,7 +99,7 @@ def methods() -> dict[str, type]:
     return _unique((cls.name, cls, source) for module, source in found for cls in _exported(module))
 
 
-def method(name: str) -> type:
+def method(name: str) -> type[Any]:
     """One method class by name; of Etude's own tasks only the one that has it is imported.
 
     Raises
@@ -108,7 +108,7 @@ def method(name: str) -> type:
     """
     if name in _declared():
         module = importlib.import_module(_declared()[name].package)
-        found = {cls.name: cls for cls in _exported(module)}
+        found: dict[str, type[Any]] = {cls.name: cls for cls in _exported(module)}
     else:
         found = {cls.name: cls for _, module in _plugins() for cls in _exported(module)}
     if name not in found:

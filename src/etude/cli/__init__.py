@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from cyclopts import App, CycloptsError
 
@@ -34,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def call(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are one line on stderr."""
     try:
-        application(arguments)(list(arguments))
+        if arguments:
+            application(list(arguments))(list(arguments))
+        else:
+            sys.stdout.write(WELCOME)
         sys.stdout.flush()
     except (InputError, CycloptsError) as error:
         return _say(f"InputError: {as_input_error(error)}", 2)
@@ -53,7 +57,7 @@ def _say(line: str, code: int) -> int:
     return code
 
 
-def application(arguments: Sequence[str]) -> App:
+def application(arguments: list[str]) -> App:
     """The commands; those of the command that ``arguments`` call have its method's flags."""
     app = App(
         name="etude",
@@ -64,32 +68,28 @@ def application(arguments: Sequence[str]) -> App:
         print_error=False,
         exit_on_error=False,
         suppress_keyboard_interrupt=False,
-        default_command=_welcome,
     )
     app["--help"].group = app["--version"].group = "Help"
     for place, (name, (where, text)) in enumerate(COMMANDS.items()):
-        called = bool(arguments) and arguments[0] == name
-        if called and name in ("run", "compare"):
-            from etude.cli import play
-
-            app.command(play.command(name, arguments[1:]), name=name)
+        if name in WITH_FLAGS and arguments[:1] == [name]:
+            command = import_module(f"etude.cli.{name}").command(arguments[1:])
+            app.command(command, name=name)
         else:
             app.command(where, name=name, help=text, sort_key=place)
     return app
 
 
-def _welcome() -> None:
-    sys.stdout.write(WELCOME)
-
+WITH_FLAGS = ("run", "compare", "claim")
+"""Commands whose flags depend on what they are called with: their modules have ``command(tokens)``."""
 
 COMMANDS = {
     "list": ("etude.cli.browse:papers", "List the papers."),
     "show": ("etude.cli.browse:show", "Show a paper's card, or a method with its fields."),
     "search": ("etude.cli.browse:search", "Find papers and methods by words."),
-    "run": ("etude.cli.play:run", "Run one method on a model and data."),
-    "compare": ("etude.cli.play:compare", "Set methods side by side, over settings and seeds."),
-    "claim": ("etude.cli.claims:claim", "Check whether a paper's claim holds."),
-    "runs": ("etude.cli.records:runs", "List, show or delete recorded runs."),
+    "run": ("etude.cli.run:run", "Run one method on a model and data."),
+    "compare": ("etude.cli.compare:compare", "Set methods side by side, over settings and seeds."),
+    "claim": ("etude.cli.claim:claim", "Check whether a paper's claim holds."),
+    "runs": ("etude.cli.runs:runs", "List, show or delete recorded runs."),
     "doctor": ("etude.cli.doctor:doctor", "Tell what is installed, what is missing and how to get it."),
 }
 """Where each command lives, imported when it is called, and what ``etude --help`` says of it."""

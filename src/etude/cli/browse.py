@@ -12,7 +12,7 @@ from rich.text import Text
 
 from etude import catalog
 from etude.card import AREAS, Card
-from etude.cli.flags import Json
+from etude.cli.flags import Json, whole
 from etude.cli.output import console, print_json, table
 from etude.errors import InputError, unknown
 
@@ -72,14 +72,12 @@ def show(
 
 def search(
     *words: Annotated[str, Parameter(help="what to look for", negative=())],
-    limit: Annotated[int, Parameter(help="how many to show at most")] = 10,
+    limit: Annotated[int, whole("how many to show at most", 1)] = 10,
     json: Json = False,
 ) -> None:
     """Find papers and methods by words."""
     if not words:
         raise InputError("words", 'are missing; say what the method should do, as "prune without retraining"')
-    if limit < 1:
-        raise InputError("limit", f"{limit} is not >= 1")
     found = catalog.search(" ".join(words), limit)
     cards = catalog.papers()
     if json:
@@ -105,7 +103,7 @@ def _hit(name: str, score: float, cards: dict[str, Card]) -> dict[str, Any]:
 
 
 def _list(cards: list[Card]) -> Table:
-    """Papers under the headings of their areas and tasks, with the outcome of the claims of those that run."""
+    """Papers under the headings of their areas and tasks, with the outcome of claims of those that run."""
     rows = table(
         ("Paper", {"no_wrap": True}), ("Title", {"ratio": 1}), ("Claim", {"min_width": 8, "max_width": 8})
     )

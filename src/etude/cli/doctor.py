@@ -49,23 +49,22 @@ def _attempt(find: Any) -> dict[str, Any]:
 
 def _extras() -> dict[str, Any]:
     """Etude's extras, and which of their packages are missing."""
-    wanted: dict[str, list[str]] = {}
     try:
         requirements = requires("etude") or []
     except PackageNotFoundError:  # run from a checkout that was never installed
         return {}
+    wanted: dict[str, list[str]] = {}
     for requirement in requirements:
-        extra = re.search(r"""extra == ['"]([\w-]+)['"]""", requirement)
-        name = re.match(r"[\w.-]+", requirement)
-        if extra and name and name[0] != "etude":
-            wanted.setdefault(extra[1], []).append(name[0])
-    found = {}
-    for extra, packages in sorted(wanted.items()):
-        missing = [package for package in packages if not _has(package)]
-        found[extra] = {"available": not missing, "missing": missing}
-        if missing:
-            found[extra]["hint"] = f'pip install "etude[{extra}]"'
-    return found
+        match = re.match(r"""(?P<package>[\w.-]+).*extra == ['"](?P<extra>[\w-]+)['"]""", requirement)
+        if match and match["package"] != "etude":
+            wanted.setdefault(match["extra"], []).append(match["package"])
+    return {extra: _extra(extra, packages) for extra, packages in sorted(wanted.items())}
+
+
+def _extra(name: str, packages: list[str]) -> dict[str, Any]:
+    missing = [package for package in packages if not _has(package)]
+    hint = {"hint": f'pip install "etude[{name}]" (lacks {", ".join(missing)})'} if missing else {}
+    return {"available": not missing, "missing": missing, **hint}
 
 
 def _has(package: str) -> bool:

@@ -7,12 +7,14 @@ from cyclopts import (
     CycloptsError,
     MissingArgumentError,
     RepeatArgumentError,
+    Token,
     UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
 )
 
 from etude.errors import InputError, unknown
+from etude.method import describe
 
 
 class Failure(Exception):
@@ -29,25 +31,25 @@ def _translate(error: InputError | CycloptsError) -> InputError:
         return error
     if isinstance(error.__cause__, InputError):
         return error.__cause__
-    field = error.argument.name.lstrip("-") if error.argument else "command"
-    help_ = f"`etude {' '.join(error.command_chain or ())} --help`".replace("  ", " ")
+    chain = " ".join(["etude", *(error.command_chain or ())])
+    field = error.argument.name.lstrip("-").lower() if error.argument else "command"
+    see = f"see `{chain} --help`"
     match error:
-        case UnknownOptionError():
-            flags = [name for argument in error.argument_collection for name in argument.names]
-            return unknown(
-                (error.token.keyword or error.token.value).lstrip("-"), error.token.keyword or "", flags
-            )
-        case UnknownCommandError():
-            word = (error.unused_tokens or [""])[0]
-            return unknown("command", word, error.app or ())
+        case UnknownOptionError(token=token, argument_collection=arguments):
+            flag = token.keyword or token.value
+            known = [name for argument in arguments for name in argument.names if name.startswith("-")]
+            name = flag.lstrip("-")
+            hint = f"; a method's field is given as --set {name}=VALUE" if chain == "etude compare" else ""
+            return InputError(name, unknown(name, flag, known).message + hint)
+        case UnknownCommandError(unused_tokens=[word, *_]):
+            return unknown("command", word, (name for name in error.app or () if not name.startswith("-")))
         case MissingArgumentError():
-            return InputError(field, f"is missing; {help_} explains it")
-        case RepeatArgumentError():
-            return InputError(field, "is given twice; give it once")
-        case UnusedCliTokensError():
-            return InputError("command", f"{' '.join(error.unused_tokens or ())!r} is too much; see {help_}")
-        case CoercionError() if error.token is not None:
-            kind = getattr(error.target_type, "__name__", str(error.target_type))
-            return InputError(field, f"{error.token.value!r} is not of type {kind}; see {help_}")
+            return InputError(field, f"is missing; {see}")
+        case RepeatArgumentError(token=token):
+            return InputError((token.keyword or field).lstrip("-"), "is given twice; give it once")
+        case UnusedCliTokensError(unused_tokens=tokens):
+            return InputError("command", f"{' '.join(tokens or ())!r} is too much; {see}")
+        case CoercionError(token=Token() as token, target_type=kind):
+            return InputError(field, f"{token.value!r} is not {describe(kind)}; {see}")
     error.verbose = False
     return InputError(field, str(error))

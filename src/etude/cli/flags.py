@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
+from etude import catalog
+from etude.errors import InputError
 from etude.fields import Field, fields
 from etude.method import constraints, limits
 
 if TYPE_CHECKING:
     from etude.engine.store import Store as Records
 
+INPUTS = Group("Inputs", sort_key=2)
+OPTIONS = Group("Run", sort_key=3)
 OUTPUT = Group("Output and records", sort_key=4)
 
 Json = Annotated[
@@ -24,9 +28,22 @@ Store = Annotated[
     str | None,
     Parameter(
         group=OUTPUT,
-        help="file or postgresql:// URL of the records [default: $ETUDE_STORE, or in the user's data directory]",
+        help="file or postgresql:// URL of the records [default: $ETUDE_STORE, or in your data directory]",
     ),
 ]
+
+
+def whole(help: str, least: int, group: Group | None = None) -> Parameter:
+    """A flag for a whole number of at least ``least``; "1.5" is none, where cyclopts would round it."""
+
+    def convert(_: Any, tokens: Sequence[Token]) -> int:
+        name = (tokens[0].keyword or "").lstrip("-")
+        number: int = Field(name, int, None, "", "").parse(tokens[0].value)
+        if number < least:
+            raise InputError(name, f"{number} is not >= {least}")
+        return number
+
+    return Parameter(help=help, group=group, converter=convert, n_tokens=1)
 
 
 def open_store(url: str | None) -> Records:
@@ -62,6 +79,21 @@ def with_flags(
     command.__signature__ = inspect.Signature([*named, *extra])  # type: ignore[attr-defined]
     command.__doc__ = doc
     return command
+
+
+def method_in(tokens: Sequence[str]) -> str | None:
+    """The method that a command line is about: its first word, or after flags the first that is a method."""
+    if not tokens or tokens[0] in ("--help", "-h"):
+        return None
+    if not tokens[0].startswith("-"):
+        return tokens[0]
+    known = catalog.method_names()
+    return next((token for token in tokens if token in known), None)
+
+
+def known_methods() -> str:
+    """All methods in a sentence, for the help of commands that name none."""
+    return f"Methods: {', '.join(catalog.method_names())}."
 
 
 def help_text(field: Field) -> str:

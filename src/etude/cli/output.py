@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from etude.engine.record import Record
+
+SHORT = 8
+"""Characters of a run's key that are shown; enough to name it."""
 
 
 def console() -> Console:
@@ -30,3 +36,11 @@ def table(*columns: str | tuple[str, dict[str, Any]], title: str | None = None) 
         heading, options = (column, {}) if isinstance(column, str) else column
         made.add_column(heading, header_style="bold", overflow="fold", **options)
     return made
+
+
+def settings_text(record: Record) -> str:
+    """A run's parameters on one line."""
+    pairs = record.parameters.items()
+    return " ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in pairs
+    )

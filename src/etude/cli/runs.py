@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,15 +9,11 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from etude.cli.flags import Json, Store, open_store
-from etude.cli.output import console, print_json, table
-from etude.errors import InputError
+from etude.cli.flags import Json, Store, open_store, whole
+from etude.cli.output import SHORT, console, print_json, settings_text, table
 
 if TYPE_CHECKING:
     from etude.engine.record import Record
-
-SHORT = 8
-"""Characters of a key that lists show; enough to name a run."""
 
 
 def runs(
@@ -30,7 +25,7 @@ def runs(
     task: Annotated[str | None, Parameter(help="only runs of this task")] = None,
     method: Annotated[str | None, Parameter(help="only runs of this method")] = None,
     failed: Annotated[bool, Parameter(help="only runs that failed", negative=(), show_default=False)] = False,
-    limit: Annotated[int, Parameter(help="how many to list at most, newest first")] = 20,
+    limit: Annotated[int, whole("how many to list at most, newest first", 1)] = 20,
     delete: Annotated[
         tuple[str, ...],
         Parameter(
@@ -43,8 +38,6 @@ def runs(
     json: Json = False,
 ) -> None:
     """List recorded runs, newest first; show one with its traceback; delete some."""
-    if limit < 1:
-        raise InputError("limit", f"{limit} is not >= 1")
     records = open_store(store)
     if delete:
         doomed = [records.find(prefix) for prefix in delete]
@@ -65,14 +58,6 @@ def runs(
             console().print("No such runs yet; `etude run METHOD` makes one.")
 
 
-def describe(record: Record) -> str:
-    """A run's parameters on one line."""
-    return " ".join(
-        f"{name}={value if isinstance(value, str) else json_.dumps(value)}"
-        for name, value in record.parameters.items()
-    )
-
-
 def _list(records: list[Record]) -> Table:
     rows = table(
         ("Run", {"no_wrap": True}),
@@ -87,7 +72,7 @@ def _list(records: list[Record]) -> Table:
         rows.add_row(
             record.key[:SHORT],
             record.method,
-            Text(describe(record)),
+            Text(settings_text(record)),
             str(record.seed),
             Text(_outcome(record)),
             f"{started:%d %b %H:%M}",
@@ -108,7 +93,7 @@ def _show(record: Record) -> None:
     listed = {
         "run": record.key,
         "status": record.status,
-        "method": f"{record.method} {describe(record)}".strip(),
+        "method": f"{record.method} {settings_text(record)}".strip(),
         "seed": record.seed,
         "inputs": "\n".join(f"{name}={value}" for name, value in record.inputs.items()),
         "fingerprints": "\n".join(f"{name} {value}" for name, value in record.fingerprints.items()),
