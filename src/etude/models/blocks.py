@@ -47,7 +47,7 @@ class Linear:
     @property
     def weight(self) -> Tensor:
         """The weight as ``[out, in]``, detached; a view, so that editing it in place edits the layer."""
-        weight: Tensor = self.module.weight.detach()  # type: ignore[assignment, operator]
+        weight: Tensor = self.module.weight.detach()  # type: ignore[operator]
         return weight.T if is_transposed(self.module) else weight
 
     @property
@@ -174,10 +174,12 @@ def walk(
     blocks = find_blocks(model)[1]
     check_calibration(model, calibration)
     with ExitStack() as stack:
-        stack.enter_context(_inference(model))
+        stack.enter_context(inference(model))
         for block in blocks:
             stack.enter_context(_gate(block))
-        travellers = [stack.enter_context(_Traveller.on(model, piece)) for piece in _chunks(calibration, chunk)]
+        travellers = [
+            stack.enter_context(_Traveller.on(model, piece)) for piece in chunks(calibration, chunk)
+        ]
         for traveller in travellers:
             traveller.go()
         groups: list[list[str]] = []
@@ -244,12 +246,12 @@ class _Recorder:
 
     def record(self, name: str, x: Tensor) -> None:
         """Take in the input of one call, unless the call before had the same tensor."""
-        if self._heard is not None and _same(x, self._heard):
+        if self._heard is not None and same_input(x, *self._heard[:2]):
             self.statistics.setdefault(name, self._heard[2])
             return
         statistic = self.statistics.get(name) or self.measure(x.shape[-1])
         if self.traveller is not None:
-            statistic.update(self.traveller.real(x), self.traveller.segments)
+            statistic.update(real_tokens(x, self.traveller.mask), self.traveller.segments)
         self.statistics[name] = statistic
         self._heard = (x, x._version, statistic)
 
@@ -295,12 +297,23 @@ class _AllHeard(Exception):
     """Ends a rehearsal in front of the last linear: its product is not needed."""
 
 
-def _same(x: Tensor, heard: tuple[Tensor, int, Statistic]) -> bool:
-    before, version, _ = heard
+def same_input(x: Tensor, before: Tensor, version: int) -> bool:
+    """Whether ``x`` is the tensor ``before``, untouched since it had that version."""
     return x.data_ptr() == before.data_ptr() and x.shape == before.shape and x._version == version
 
 
-class _Traveller(greenlet):
+def real_tokens(x: Tensor, mask: Tensor | None) -> Tensor:
+    """The rows of ``x`` (``[..., features]``) that are not padding, as ``[tokens, features]``.
+
+    ``mask`` is a batch's attention mask; what has another number of rows has no padding.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    if mask is None or mask.numel() != len(rows) or bool(mask.all()):
+        return rows
+    return rows[mask.bool().reshape(-1)]
+
+
+class _Traveller(greenlet):  # type: ignore[misc]
     """One chunk on its way through the model's forward pass, paused at the gates that it meets.
 
     ``waiting`` holds the call in front of which it is paused: positional and keyword arguments.
@@ -310,8 +323,7 @@ class _Traveller(greenlet):
 
     def __init__(self, model: nn.Module, batch: dict[str, Tensor]) -> None:
         super().__init__(lambda: model(**batch))
-        mask = batch.get("attention_mask")
-        self.mask = None if mask is None or bool(mask.all()) else mask.bool().reshape(-1)
+        self.mask = batch.get("attention_mask")
         self.segments = len(next(iter(batch.values())))
 
     @classmethod
@@ -328,13 +340,6 @@ class _Traveller(greenlet):
         """Run to the next gate."""
         self.parent = getcurrent()
         self.waiting = self.switch()
-
-    def real(self, x: Tensor) -> Tensor:
-        """The tokens of ``x`` that are not padding, as ``[tokens, features]``."""
-        rows = x.reshape(-1, x.shape[-1])
-        if self.mask is not None and len(rows) == len(self.mask):
-            rows = rows[self.mask]
-        return rows
 
 
 @contextmanager
@@ -354,9 +359,10 @@ def _gate(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _inference(model: nn.Module) -> Iterator[None]:
+def inference(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and no key-value cache, put back afterwards."""
-    training, config = model.training, getattr(model, "config", None)
+    training = [module for module in model.modules() if module.training]
+    config = getattr(model, "config", None)
     cache = getattr(config, "use_cache", None)
     model.eval()
     if config is not None and cache:
@@ -364,15 +370,17 @@ def _inference(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        model.train(training)
+        for module in training:
+            module.training = True
         if config is not None and cache:
             config.use_cache = cache
 
 
-def _chunks(calibration: Mapping[str, Tensor], size: int | None) -> list[dict[str, Tensor]]:
+def chunks(calibration: Mapping[str, Tensor], size: int | None) -> list[dict[str, Tensor]]:
+    """Batches of ``size`` segments; by default of about 1,024 tokens, or 16 images."""
     first = next(iter(calibration.values()))
     if size is None:
         is_text = first.ndim == 2
         size = max(1, CHUNK_TOKENS // first.shape[1]) if is_text else CHUNK_IMAGES
-    pieces = {name: value.split(size) for name, value in calibration.items()}
+    pieces = {name: torch.split(value, size) for name, value in calibration.items()}
     return [dict(zip(pieces, values, strict=True)) for values in zip(*pieces.values(), strict=True)]
