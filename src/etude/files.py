@@ -13,14 +13,15 @@ from etude.errors import InputError
 
 
 def cache_folder(*parts: str) -> Path:
-    """A folder for what can be made again: ``$ETUDE_CACHE``, or the platform's cache folder for Etude.
+    """A folder for what can be made again; it may not exist yet: `new_folder` and `new_file` make it.
 
-    It may not exist yet; `new_folder` and `new_file` make it.
+    Inside ``$ETUDE_CACHE``, else inside ``$ETUDE_HOME/cache``, else in the user's cache directory.
     """
     import platformdirs
 
-    root = os.environ.get("ETUDE_CACHE") or platformdirs.user_cache_dir("etude", appauthor=False)
-    return Path(root).joinpath(*parts)
+    cache, home = os.environ.get("ETUDE_CACHE"), os.environ.get("ETUDE_HOME")
+    root = Path(cache) if cache else Path(home, "cache") if home else platformdirs.user_cache_path("etude")
+    return root.joinpath(*parts)
 
 
 @contextmanager
