@@ -1,12 +1,13 @@
 """What a task is: the frame in which methods of one kind are run, scored and set side by side.
 
-The engine drives every task through these four small interfaces and knows nothing else about it,
-so a task may turn a model into a model, a corpus into an index or a table into an estimator.
+The engine drives every task through four small interfaces (`Metric`, `Trial`, `Case`, `Task`) and
+knows nothing else about it, so a task may turn a model into a model, a corpus into an index or a table
+into an estimator. The common checks drive it through two more (`Example`, `Checks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -74,3 +75,49 @@ class Task(Protocol):
 
     def open(self, inputs: Any) -> Case:
         """Load and check what the inputs name, or raise `InputError` naming the field."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """Tiny arguments of a task's verb, for the checks that every method must pass.
+
+    Parameters
+    ----------
+    name : what is special about them.
+    make : gives the arguments by name, anew and the same at every call; a method gets those it takes.
+    wrong : the argument that is malformed, so that the method must raise `InputError` naming it; None
+        if all are good.
+    refusable : whether a method may refuse them, by an `InputError` before any work.
+    """
+
+    name: str
+    make: Callable[[], dict[str, Any]]
+    wrong: str | None = None
+    refusable: bool = False
+
+
+class Checks(Protocol):
+    """What a task adds to `etude.testing.check_method`: ``CHECKS`` in ``checks.py`` beside ``task.py``."""
+
+    verb: str
+    """Name of the function that its methods answer to."""
+    edits: Sequence[str]
+    """The arguments that the verb edits; all others must stay as they were."""
+
+    def examples(self) -> Sequence[Example]:
+        """Good arguments, one example for each kind that every method must take."""
+
+    def malformed(self) -> Sequence[Example]:
+        """Bad arguments, each wrong in one place."""
+
+    def identity(self, method: Any) -> Mapping[str, Any] | None:
+        """The settings under which this method must change nothing; None if it has none."""
+
+    def outcome(self, arguments: Mapping[str, Any], returned: Any) -> Any:
+        """What the verb made: what it returned, or the argument that it edited."""
+
+    def look(self, outcome: Any) -> Any:
+        """An outcome in numbers, text, arrays and tensors, as mappings and lists of them."""
+
+    def reload(self, outcome: Any, folder: Path) -> Any:
+        """Save an outcome into a folder that does not exist yet, and load it from there."""

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from etude.errors import InputError
+from etude.models.likelihood import context_length
 
 TOKENS, MASK = "input_ids", "attention_mask"
 
 
-def check_calibration(model: Any, calibration: Any, field: str = "calibration", *, predicts: bool = False) -> None:
+def check_calibration(
+    model: Any, calibration: Any, field: str = "calibration", *, predicts: bool = False
+) -> None:
     """Raise `InputError` unless ``calibration`` holds forward arguments that ``model`` can take.
 
     Every walk and every gradient begins with this, so that a method need not.
@@ -45,7 +48,9 @@ def check_calibration(model: Any, calibration: Any, field: str = "calibration", 
     _check_segments(calibration, field)
     main = getattr(model, "main_input_name", None)
     if main is not None and main not in calibration and "inputs_embeds" not in calibration:
-        raise InputError(field, f"has no {main}, which {type(model).__name__} takes; it has {_names(calibration)}")
+        raise InputError(
+            field, f"has no {main}, which {type(model).__name__} takes; it has {_names(calibration)}"
+        )
     if TOKENS in calibration:
         _check_tokens(model, calibration[TOKENS], field, at_least=2 if predicts else 1)
     if MASK in calibration:
@@ -75,8 +80,6 @@ def _check_segments(calibration: Any, field: str) -> None:
 
 
 def _check_tokens(model: Any, ids: Tensor, field: str, at_least: int) -> None:
-    from etude.models.measure import context_length  # here, since measuring itself builds on walking
-
     if ids.ndim != 2 or ids.shape[1] < at_least:
         wanted = "[segments, length]" if at_least == 1 else f"[segments, {at_least} or more tokens]"
         raise InputError(field, f"{TOKENS} has shape {tuple(ids.shape)}, not {wanted}")
@@ -84,7 +87,9 @@ def _check_tokens(model: Any, ids: Tensor, field: str, at_least: int) -> None:
         raise InputError(field, f"{TOKENS} is {str(ids.dtype).removeprefix('torch.')}, not int64")
     limit = context_length(model) if hasattr(model, "config") else None
     if limit is not None and ids.shape[1] > limit:
-        raise InputError(field, f"segments of {ids.shape[1]} tokens are longer than the model's {limit} positions")
+        raise InputError(
+            field, f"segments of {ids.shape[1]} tokens are longer than the model's {limit} positions"
+        )
     embedding = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
     vocabulary = None if embedding is None else embedding.weight.shape[0]
     low, high = int(ids.min()), int(ids.max())
@@ -115,8 +120,12 @@ def _check_images(model: Any, images: Tensor, field: str) -> None:
     shape = list(images.shape)
     fits = len(shape) == 4 and channels in (None, shape[1]) and (size is None or shape[2:] == list(size))
     if not fits or not images.is_floating_point():
-        wanted = f"float [images, {channels or 'channels'}, {', '.join(map(str, size or ['height', 'width']))}]"
-        raise InputError(field, f"pixel_values is {str(images.dtype).removeprefix('torch.')} {shape}, not {wanted}")
+        wanted = (
+            f"float [images, {channels or 'channels'}, {', '.join(map(str, size or ['height', 'width']))}]"
+        )
+        raise InputError(
+            field, f"pixel_values is {str(images.dtype).removeprefix('torch.')} {shape}, not {wanted}"
+        )
 
 
 def _names(calibration: Mapping[str, Tensor]) -> str:
