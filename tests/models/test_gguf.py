@@ -10,12 +10,12 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from tests.models import zoo
 
 from etude.errors import InputError
 from etude.files import cache_folder
 from etude.models import load
 from etude.models.gguf import converted
-from tests.models import zoo
 
 
 def write_gguf(path: Path, model: Any, kind: gguf.GGMLQuantizationType) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.models import zoo
 
 from etude.errors import InputError
 from etude.models import load, loading, save
-from tests.models import zoo
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_broken_tokenizer_is_named(folder: Path) -> None:
         '{"version": 1}',
         '{"version": 1, "layers": [], "attributes": {}}',
         '{"version": 1, "layers": {"lm_head": 3}, "attributes": {}}',
-        '{"version": 1, "layers": {"lm_head": {"in_features": 0, "out_features": 1, "bias": false}},'
+        '{"version": 1, "layers": {"lm_head": {"in_features": -1, "out_features": 1, "bias": false}},'
         ' "attributes": {}}',
         '{"version": 1, "layers": {"lm_head": {"in_features": 1, "out_features": 1, "bias": 1}},'
         ' "attributes": {}}',

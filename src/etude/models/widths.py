@@ -148,7 +148,7 @@ def read(folder: Path) -> Widths | None:
     try:
         layers = {name: _layer(**shape) for name, shape in content["layers"].items()}
         attributes = {
-            name: {key: _positive(value) for key, value in values.items()}
+            name: {key: _size(value) for key, value in values.items()}
             for name, values in content["attributes"].items()
         }
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -192,13 +192,13 @@ def _adjusted(model: Any, config: Any) -> Any:
     attention, others = _split(changed)
     for key in _FEED_FORWARD:
         widths = {ours[n].out_features for n in others if ours[n].out_features != theirs[n].out_features}
-        if hasattr(config, key) and len(widths) == 1:
+        if hasattr(config, key) and len(widths) == 1 and 0 not in widths:
             setattr(config, key, widths.pop())
     head = getattr(config, "head_dim", None)
     for key, projection in (("num_attention_heads", "q_proj"), ("num_key_value_heads", "k_proj")):
         widths = {ours[name].out_features for name in attention if name.endswith(projection)}
-        if head and hasattr(config, key) and len(widths) == 1 and not (width := widths.pop()) % head:
-            setattr(config, key, width // head)
+        if head and hasattr(config, key) and len(widths) == 1 and 0 not in widths:
+            setattr(config, key, widths.pop() // head)
     for key, names in (("attention_bias", attention), ("mlp_bias", others)):
         if hasattr(config, key) and any(ours[name].bias and not theirs[name].bias for name in names):
             setattr(config, key, True)
@@ -228,10 +228,10 @@ def _with_bias(layer: Layer) -> Layer:
 def _layer(in_features: Any, out_features: Any, bias: Any) -> Layer:
     if not isinstance(bias, bool):
         raise ValueError(f"bias {bias!r} is not true or false")
-    return Layer(_positive(in_features), _positive(out_features), bias)
+    return Layer(_size(in_features), _size(out_features), bias)
 
 
-def _positive(value: Any) -> int:
-    if type(value) is not int or not 0 < value < 2**31:
-        raise ValueError(f"{value!r} is not a positive whole number")
+def _size(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise ValueError(f"{value!r} is not a number of features")
     return value
