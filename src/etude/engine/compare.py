@@ -14,10 +14,11 @@ from etude.engine.artifact import sweep
 from etude.engine.environment import cores
 from etude.engine.pool import Lost, Pool
 from etude.engine.record import Record
-from etude.engine.rows import Row, labels, metrics_of, row, setting
+from etude.engine.rows import Row, labels, metrics_of, row, row_json, setting
 from etude.engine.run import NOTE, RunFailed, admit, describe, run
 from etude.engine.store import Store
 from etude.errors import InputError
+from etude.method import parameters
 from etude.progress import track
 from etude.task import Case, Metric, Task
 
@@ -54,6 +55,17 @@ class Comparison:
             runs.setdefault(setting(record), []).append(record)
         names = zip(labels(self.methods), self.methods, strict=True)
         return [row(label, method, runs.get(setting(method), [])) for label, method in names]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values: inputs, metrics, figures of each setting, and every run's record."""
+        return {
+            "task": self.task.name,
+            "inputs": parameters(self.inputs),
+            "seeds": list(self.seeds),
+            "metrics": [dataclasses.asdict(metric) for metric in self.metrics],
+            "rows": [row_json(row) for row in self.rows()],
+            "runs": [record.to_json() for record in self.records],
+        }
 
 
 def compare(

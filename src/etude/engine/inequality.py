@@ -110,9 +110,7 @@ class Inequality:
             return f"on the mean of {seeds} seeds"
         if seeds == 1:
             return "in one seed"
-        return (
-            f"in every of {seeds} seeds" if self.over == "every seed" else f"in {self.over} of {seeds} seeds"
-        )
+        return f"in all {seeds} seeds" if self.over == "every seed" else f"in {self.over} of {seeds} seeds"
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -264,7 +262,7 @@ def _together(heading: str, parts: Sequence[Finding], one: Status, every: Status
 
 def _counted(holds: Sequence[bool], needed: int) -> tuple[Status, str]:
     count = sum(holds)
-    reason = f"in {count} of {len(holds)} seeds" if len(holds) > 1 else ""
+    reason = f"holds in {count} of {len(holds)}" if len(holds) > 1 else ""
     if count >= needed:
         return "satisfied", reason
     return ("violated" if len(holds) - count >= needed else "undecided"), reason

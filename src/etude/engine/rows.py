@@ -9,7 +9,7 @@ from typing import Any
 
 from etude.engine.figures import Figure, figure
 from etude.engine.measure import MEASURES
-from etude.engine.record import Record, canonical
+from etude.engine.record import Record, canonical, number
 from etude.method import parameters
 from etude.task import Metric, Task
 
@@ -48,6 +48,24 @@ def row(label: str, method: Any, records: Iterable[Record]) -> Row:
         records=done,
         failures=tuple(record for record in mine if record.status == "failed"),
     )
+
+
+def row_json(row: Row) -> dict[str, Any]:
+    """The row as JSON values: mean, spread and every seed's figure; why runs failed."""
+    return {
+        "label": row.label,
+        "method": row.method,
+        "parameters": row.parameters,
+        "figures": {
+            name: {
+                "mean": number(figure.mean),
+                "std": number(figure.std),
+                "by_seed": {str(r.seed): number(r.metrics[name]) for r in row.records if name in r.metrics},
+            }
+            for name, figure in row.figures.items()
+        },
+        "failures": [{"seed": failure.seed, "reason": failure.reason} for failure in row.failures],
+    }
 
 
 def metrics_of(task: Task, records: Iterable[Record]) -> list[Metric]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,8 +27,7 @@ def table(
 ) -> Table:
     """Rows against metrics: mean and spread over seeds, the best of each column in bold.
 
-    Columns that do not fit `WIDTH` are left out, the task's own and those of its quality last;
-    the caption names them.
+    Columns that do not fit `WIDTH` are left out, those of quality and time last; the caption names them.
 
     Parameters
     ----------
@@ -55,8 +55,9 @@ def table(
     )
     made.add_column("", no_wrap=True)
     made.add_column("seeds", justify="right", no_wrap=True)
-    for column in shown:
-        made.add_column(column.heading, justify="right", min_width=column.width)
+    for column, width in zip(shown, _widths(shown, room), strict=True):
+        heading = "\n".join([*textwrap.wrap(column.metric.title, width), column.metric.unit])
+        made.add_column(heading.rstrip("\n"), justify="right", width=width, no_wrap=True)
     for index, row in enumerate(rows):
         count = f"[red]{seeds[index]}[/]" if row.failures else seeds[index]
         made.add_row(escape(row.label), count, *(column.cell(index) for column in shown))
@@ -87,6 +88,21 @@ def best(figures: Sequence[Figure | None], metric: Metric) -> set[int]:
     return {i for i, text in means.items() if text == means[extreme]}
 
 
+def texts(figures: Sequence[Figure | None], metric: Metric) -> list[tuple[str, str]]:
+    """Mean and spread of each figure; no spread in a column where no seed makes a visible difference.
+
+    Examples
+    --------
+    >>> texts([Figure(1.25, 0.5, 3), Figure(2.0, float("nan"), 1), None], Metric("x", "x", None, digits=1))
+    [('1.2', '0.5'), ('2.0', ''), ('–', '')]
+    """
+    means = [show(figure.mean, metric.digits) if figure else "–" for figure in figures]
+    spreads = [show(figure.std, metric.digits) if figure else "–" for figure in figures]
+    if set(spreads) <= {"–", show(0.0, metric.digits)}:
+        return [(mean, "") for mean in means]
+    return [(mean, "" if std == "–" else std) for mean, std in zip(means, spreads, strict=True)]
+
+
 @dataclass(frozen=True)
 class _Column:
     metric: Metric
@@ -96,22 +112,13 @@ class _Column:
     @classmethod
     def of(cls, metric: Metric, rows: Sequence[Row]) -> _Column:
         figures = [row.figures.get(metric.name) for row in rows]
-        spreads = [show(figure.std, metric.digits) if figure else "–" for figure in figures]
-        # What is the same under every seed needs no spread.
-        spread = any(text not in ("–", show(0.0, metric.digits)) for text in spreads)
-        cells = []
-        for figure, std in zip(figures, spreads, strict=True):
-            mean = show(figure.mean, metric.digits) if figure else "–"
-            cells.append(f"{mean} ± {std}" if spread and std != "–" else mean)
+        cells = [f"{mean} ± {std}" if std else mean for mean, std in texts(figures, metric)]
         return cls(metric, cells, best(figures, metric))
 
     @property
-    def heading(self) -> str:
-        return f"{self.metric.title}\n{self.metric.unit}" if self.metric.unit else self.metric.title
-
-    @property
     def width(self) -> int:
-        return max(map(len, [*self.heading.split(), *self.cells]))
+        """The least that it can do with, its heading broken between words."""
+        return max(map(len, [*self.metric.title.split(), self.metric.unit, *self.cells]))
 
     def cell(self, index: int) -> str:
         return f"[bold]{self.cells[index]}[/]" if index in self.best else self.cells[index]
@@ -125,14 +132,16 @@ def _seeds(row: Row) -> str:
 
 
 def _fitting(columns: Sequence[_Column], room: int, first: set[str]) -> list[_Column]:
-    """The columns that fit, in their order; the important ones are given room first."""
-    measures = {metric.name: 3 + index for index, metric in enumerate(MEASURES)}
+    """The columns that fit, in their order: room goes to quality, then time, then what sets rows apart."""
+    late = [metric.name for metric in MEASURES[1:]]
 
-    def importance(column: _Column) -> int:
-        if column.metric.name in first:
-            return 0
-        rank = {"quality": 1, "cost": 2, None: 4}[column.metric.axis]
-        return measures.get(column.metric.name, rank)
+    def importance(column: _Column) -> tuple[int, int]:
+        name, axis = column.metric.name, column.metric.axis
+        if name in first:
+            return 0, 0
+        if axis == "quality" or name == MEASURES[0].name:
+            return 1, 0 if axis == "quality" else 1
+        return (3, late.index(name)) if name in late else (2, int(len(set(column.cells)) == 1))
 
     shown: list[_Column] = []
     for column in sorted(columns, key=importance):
@@ -140,3 +149,14 @@ def _fitting(columns: Sequence[_Column], room: int, first: set[str]) -> list[_Co
             room -= column.width + _GAP
             shown.append(column)
     return [column for column in columns if column in shown]
+
+
+def _widths(columns: Sequence[_Column], room: int) -> list[int]:
+    """Of each column, wide enough for its heading on one line while there is room."""
+    room -= sum(column.width + _GAP for column in columns)
+    widths = []
+    for column in columns:
+        more = max(0, len(column.metric.title) - column.width)
+        widths.append(column.width + (more if more <= room else 0))
+        room -= more if more <= room else 0
+    return widths

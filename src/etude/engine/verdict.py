@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from etude.engine.inequality import Condition, Finding, Results, Study
+from etude.engine.inequality import Condition, Finding, Results, Status, Study
 from etude.engine.record import Record, number
-from etude.engine.rows import Row, metrics_of, row
+from etude.engine.rows import Row, metrics_of, row, row_json
 from etude.method import parameters
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["holds", "does not hold", "not decided"]
 
-_MARKS = {"satisfied": "[green]✓[/]", "violated": "[red]✗[/]", "undecided": "[yellow]?[/]"}
+_MARKS = {"satisfied": "✓", "violated": "✗", "undecided": "?"}
 _COLOURS = {"holds": "green", "does not hold": "red", "not decided": "yellow"}
 
 
@@ -87,7 +87,7 @@ class Verdict:
             "task": study.task.name,
             "inputs": parameters(study.inputs),
             "seeds": list(study.seeds),
-            "arms": [_arm_json(arm) for arm in self.rows(study)],
+            "arms": [row_json(arm) for arm in self.rows(study)],
         }
 
     def __rich__(self) -> Group:
@@ -109,16 +109,16 @@ class Verdict:
             for each in rows:
                 for failure in each.failures:
                     yield Text(f"  {each.label}, seed {failure.seed} failed: {failure.reason}", style="red")
-        roles = (
-            ("Must hold", self.must_hold),
-            ("Refuted if", self.refuted_if),
-            ("Reported, without a say", self.reported),
+        roles: tuple[tuple[str, tuple[Finding, ...], Status | None], ...] = (
+            ("Must hold", self.must_hold, "satisfied"),
+            ("Refuted if", self.refuted_if, "violated"),
+            ("Reported, without a say", self.reported, None),
         )
-        for heading, findings in roles:
+        for heading, findings, good in roles:
             if findings:
                 yield Text(f"\n{heading}", style="bold")
                 for finding in findings:
-                    yield from _finding_lines(finding, 1)
+                    yield from _finding_lines(finding, 1, good)
         colour = _COLOURS[self.outcome]
         yield f"\n[bold {colour}]{self.outcome}[/]  {self.claim.statement}"
 
@@ -149,38 +149,20 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _arm_json(arm: Row) -> dict[str, Any]:
-    return {
-        "label": arm.label,
-        "method": arm.method,
-        "parameters": arm.parameters,
-        "figures": {
-            name: {
-                "mean": number(figure.mean),
-                "std": number(figure.std),
-                "by_seed": {str(r.seed): number(r.metrics[name]) for r in arm.records if name in r.metrics},
-            }
-            for name, figure in arm.figures.items()
-        },
-        "failures": [{"seed": failure.seed, "reason": failure.reason} for failure in arm.failures],
-    }
-
-
-def _finding_lines(finding: Finding, depth: int) -> Iterator[Any]:
+def _finding_lines(finding: Finding, depth: int, good: Status | None) -> Iterator[Any]:
+    """The finding in green if it speaks for the claim, in red if against it."""
     from rich.markup import escape
     from rich.padding import Padding
 
+    colour = "yellow" if finding.status == "undecided" else "green" if finding.status == good else "red"
+    mark = f"[{colour if good else 'default'}]{_MARKS[finding.status]}[/]"
     where = f" [dim]· {escape(finding.study)}[/]" if finding.study else ""
     why = f" [dim]({escape(finding.reason)})[/]" if finding.reason and not finding.parts else ""
-    yield Padding(
-        f"{_MARKS[finding.status]} {escape(finding.statement)}{where}{why}",
-        (0, 0, 0, 2 * depth),
-        expand=False,
-    )
+    yield Padding(f"{mark} {escape(finding.statement)}{where}{why}", (0, 0, 0, 2 * depth), expand=False)
     if finding.differences:
         yield Padding(f"[dim]{_differences(finding)}[/]", (0, 0, 0, 2 * depth + 2), expand=False)
     for part in finding.parts:
-        yield from _finding_lines(part, depth + 1)
+        yield from _finding_lines(part, depth + 1, good)
 
 
 def _differences(finding: Finding) -> str:
@@ -194,4 +176,5 @@ def _differences(finding: Finding) -> str:
     low, high = finding.interval
     if math.isnan(low):
         return text
-    return f"{text}; {'geometric ' if finding.log else ''}mean {show(finding.mean)}, 95 % interval {show(low)} to {show(high)}"
+    mean = f"{'geometric ' if finding.log else ''}mean {show(finding.mean)}"
+    return f"{text}; {mean}, 95 % interval {show(low)} to {show(high)}"
