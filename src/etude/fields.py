@@ -96,15 +96,22 @@ def summary(thing: Any) -> str:
 
 
 def descriptions(cls: type) -> dict[str, str]:
-    """What the "Parameters" section of a docstring says of each name: ``name : description``.
+    """What the "Parameters" sections of a class and its bases say of each name: ``name : description``.
 
     Examples
     --------
     >>> descriptions(Field)["kind"]
     'type and range in words.'
     """
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        found |= _described(inspect.cleandoc(vars(base).get("__doc__") or ""))
+    return found
+
+
+def _described(docstring: str) -> dict[str, str]:
     section = re.search(
-        r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+$|\Z)", inspect.getdoc(cls) or "", re.MULTILINE | re.DOTALL
+        r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+$|\Z)", docstring, re.MULTILINE | re.DOTALL
     )
     found: dict[str, str] = {}
     for names, text in re.findall(

@@ -1,0 +1,56 @@
+"""The curvature of a layer's squared output error, as second-order methods use it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
+    """Upper Cholesky factor ``U`` of the inverse of a damped Hessian, ``U^T U = (H + d I)^-1``.
+
+    Row ``i`` of ``U``, divided by its diagonal element, says how the columns after ``i`` make up best
+    for a change in column ``i``: all that GPTQ and SparseGPT need of the Hessian, from one inversion.
+
+    Parameters
+    ----------
+    hessian : ``sum_t x_t x_t^T``, ``[features, features]``, symmetric; any positive factor cancels.
+    damping : ``d`` as a share of the mean of the diagonal; raised tenfold as often as the matrix is
+        not positive definite in its precision.
+
+    Returns
+    -------
+    Tensor : ``[features, features]`` upper triangular; features that were always 0 are treated as
+        independent of all others.
+
+    Raises
+    ------
+    ValueError : if the matrix is not finite, or cannot be made positive definite by damping.
+
+    Examples
+    --------
+    >>> inverse_factor(torch.diag(torch.tensor([4.0, 0.0])), damping=0.0)
+    tensor([[0.5000, 0.0000],
+            [0.0000, 1.0000]])
+    """
+    if not bool(hessian.isfinite().all()):
+        raise ValueError("the inputs of a layer are not finite; the model is broken before it")
+    damped = hessian.clone()
+    diagonal = damped.diagonal()
+    diagonal[diagonal == 0] = 1
+    mean = float(diagonal.mean())
+    for tenfold in range(6):
+        share = damping if tenfold == 0 else max(damping, 1e-6) * 10**tenfold
+        factor = _factor(damped + torch.eye(len(damped), dtype=damped.dtype) * share * mean)
+        if factor is not None:
+            return factor
+    raise ValueError("the Gram matrix of a layer's inputs is not positive definite, however damped")
+
+
+def _factor(matrix: Tensor) -> Tensor | None:
+    lower, failed = torch.linalg.cholesky_ex(matrix)
+    if int(failed):
+        return None
+    upper: Tensor
+    upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+    return None if int(failed) else upper

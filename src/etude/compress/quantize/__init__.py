@@ -1,0 +1,9 @@
+"""Quantisation: methods that store the weights of a trained model in fewer bits."""
+
+from etude.compress.quantize.gptq import Gptq
+from etude.compress.quantize.rtn import Rtn
+
+__all__ = [
+    "Gptq",
+    "Rtn",
+]

@@ -1,0 +1,71 @@
+"""What is left of a weight after quantisation, and what it takes to store it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from etude.compress.quantize.grids import Granularity, Grid, Range, decode, joined, split, spread
+from etude.compress.quantize.lowrank import LowRank
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A weight ``[out, in]`` as codes of a grid, with the ranges of its groups.
+
+    Attributes
+    ----------
+    grid : what the codes stand for.
+    by : which weights share a range.
+    codes : uint8 ``[out, in]``.
+    scale : float32 ``[rows, groups]``, one row for a whole tensor.
+    zero : in levels, shaped like ``scale``; None where nothing is stored.
+    index : int64 ``[in]``, the group of each column; None where groups are consecutive columns.
+    low_rank : what is added to the decoded weight; None for nothing.
+    """
+
+    grid: Grid
+    by: Granularity
+    codes: Tensor
+    scale: Tensor
+    zero: Tensor | None = None
+    index: Tensor | None = None
+    low_rank: LowRank | None = None
+
+    @classmethod
+    def nearest(cls, weight: Tensor, grid: Grid, by: Granularity, within: Range) -> Quantized:
+        """Round a weight ``[out, in]`` to the grid in the given ranges, each tensor ``[rows, groups, 1]``."""
+        codes = joined(grid.encode(split(weight, by), within), (weight.shape[0], weight.shape[1]))
+        zero = None if within.zero is None else within.zero[..., 0]
+        return cls(grid, by, codes, within.scale[..., 0], zero)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs and inputs."""
+        return self.codes.shape[0], self.codes.shape[1]
+
+    def within(self) -> Range:
+        """The range of each weight, broadcasting against ``[out, in]``."""
+        return Range(self._each(self.scale), None if self.zero is None else self._each(self.zero))
+
+    def base(self) -> Tensor:
+        """The weight that the codes stand for, float32 ``[out, in]``."""
+        return decode(self.grid, self.codes, self.within())
+
+    def weight(self) -> Tensor:
+        """The weight that the layer computes with: the base and what is added to it."""
+        base = self.base()
+        return base if self.low_rank is None else base + self.low_rank.product()
+
+    def stored_bits(self) -> int:
+        """Bits that the layer takes: codes, scales, zeros, the order of its columns, low-rank factors."""
+        bits = self.codes.numel() * self.grid.bits + self.scale.numel() * self.grid.scale_bits
+        if self.zero is not None:
+            bits += self.zero.numel() * self.grid.zero_bits
+        if self.index is not None:
+            bits += self.index.numel() * 32
+        return bits if self.low_rank is None else bits + self.low_rank.stored_bits()
+
+    def _each(self, per_group: Tensor) -> Tensor:
+        return spread(per_group, self.shape) if self.index is None else per_group[:, self.index]
