@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from etude import catalog
 from etude.errors import InputError, unknown
-from etude.fields import build, fields
+from etude.fields import Field, build, fields
 
 if TYPE_CHECKING:
     from etude.engine.claim import Verdict
@@ -83,7 +83,7 @@ def compare(
     methods : names from `etude.methods`, or instances of methods; all of one task.
     seeds : how many seeds, from 0, or the seeds.
     settings : values to try for each field: ``{"ratio": [0.1, 0.2]}`` for every method that has the
-        field, ``{"flap.ratio": [0.2]}`` for one; several make a grid.
+        field, ``{"flap.ratio": [0.2]}`` for one; several make a grid. Values may be text.
     baselines : whether to add the task's baselines.
     out : a folder for the report; None for none.
     store : where records go; None for the user's own.
@@ -201,11 +201,15 @@ def grid(methods: Iterable[str | Any], settings: Settings) -> list[Any]:
             continue
         cls = catalog.method(method)
         mine = {
-            f.name: key for f in fields(cls) for key in (f.name, f"{cls.name}.{f.name}") if key in settings
+            field: key
+            for field in fields(cls)
+            for key in (field.name, f"{cls.name}.{field.name}")
+            if key in settings
         }
-        used.update(key for key in settings if key.removeprefix(f"{cls.name}.") in mine)
-        for values in itertools.product(*(_several(key, settings[key]) for key in mine.values())):
-            instances.append(build(cls, dict(zip(mine, values, strict=True))))
+        used.update(mine.values(), (field.name for field in mine if field.name in settings))
+        several = [_several(field, settings[key]) for field, key in mine.items()]
+        for values in itertools.product(*several):
+            instances.append(build(cls, {field.name: v for field, v in zip(mine, values, strict=True)}))
     _check_used(settings, used, [as_class(method) for method in chosen])
     return instances
 
@@ -227,13 +231,14 @@ def as_class(method: str | Any) -> Any:
     return catalog.method(method) if isinstance(method, str) else type(method)
 
 
-def _several(field: str, values: Any) -> Sequence[Any]:
-    if isinstance(values, (str, tuple)) or not isinstance(values, Iterable):
-        return [values]
-    several = list(values)
+def _several(field: Field, values: Any) -> Sequence[Any]:
+    """The values to try for a field; text, as it comes from a shell, in the field's type."""
+    several = (
+        list(values) if isinstance(values, Iterable) and not isinstance(values, (str, tuple)) else [values]
+    )
     if not several:
-        raise InputError(field, "has no value to try; give one or more")
-    return several
+        raise InputError(field.name, "has no value to try; give one or more")
+    return [field.parse(value) if isinstance(value, str) else value for value in several]
 
 
 def _check_used(settings: Settings, used: set[str], classes: Sequence[Any]) -> None:

@@ -2,9 +2,9 @@
 
 Nothing is registered by hand. Cards are the files in ``papers/``; tasks and methods are found by the
 folders ``<area>/<task>`` that hold a ``task.py``; plug-ins by the entry-point group
-``etude.methods``, each entry naming a module that exports method classes, may export a ``TASK``, and
-may have a folder ``papers`` beside it. Only what is asked for is imported: cards need no method, and
-one method needs only its own task.
+``etude.methods``, each entry naming a module that exports method classes and may export a ``TASK``,
+in a package that may have cards in a folder ``papers``. Only what is asked for is imported: cards
+need no method, and one method needs only its own task.
 """
 
 from __future__ import annotations
@@ -184,9 +184,10 @@ def summary(name: str) -> str:
     return _declared()[name].summary()
 
 
-def task_name(name: str) -> str:
-    """The folder, "area/task", of one of Etude's own methods, without importing it."""
-    return "/".join(_declared()[name].package.split(".")[1:])
+def place(name: str) -> tuple[str, str]:
+    """The area and task folder of one of Etude's own methods, without importing it."""
+    _, area, folder = _declared()[name].package.split(".")
+    return area, folder
 
 
 def plugins() -> list[EntryPoint]:
@@ -268,8 +269,9 @@ def _plugins() -> tuple[tuple[EntryPoint, ModuleType], ...]:
 
 
 def _plugin_papers() -> Iterator[Path]:
-    for entry in _entries():
-        spec = find_spec(entry.module)
+    """The folders of plug-ins' cards, found without importing the plug-ins."""
+    for package in dict.fromkeys(entry.module.partition(".")[0] for entry in _entries()):
+        spec = find_spec(package)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             yield Path(folder) / "papers"
 
@@ -291,9 +293,10 @@ def _texts() -> dict[str, str]:
     for slug, card in papers().items():
         places = [f"{card.area}/{card.task}", *card.also]
         heading = [slug, card.name, card.title, *card.keywords, *places, *card.methods]
-        texts[slug] = " ".join([*heading * 3, card.summary, card.claim])
+        facts = [card.arxiv, card.venue, str(card.year), card.summary, card.claim]
+        texts[slug] = " ".join([*heading * 3, *facts])
     carded = {name for card in papers().values() for name in card.methods}
     for name, declaration in _declared().items():
         if name not in carded and name not in texts:
-            texts[name] = f"{name} {name} {declaration.package} {declaration.summary()}"
+            texts[name] = " ".join([*[name] * 5, declaration.package, declaration.summary()])
     return texts

@@ -16,11 +16,11 @@ from etude.errors import InputError
 WELCOME = """Etude turns papers into methods that you can run on your own model and data,
 set side by side, and check.
 
-  etude list                                   the papers
-  etude search "prune without retraining"      find a method
-  etude run flap --model ./my-llama            play it on your model
-  etude compare magnitude wanda gblm flap      side by side: quality, size, speed
-  etude claim flap                             does the paper's claim hold?
+  etude list                                 the papers
+  etude search "prune without retraining"    find a method
+  etude run flap --model ./my-llama          play it on your model
+  etude compare magnitude wanda gblm flap    side by side: quality, size, speed
+  etude claim flap                           does the paper's claim hold?
 
 `etude --help` lists all commands, `etude COMMAND --help` explains one.
 Python has the same: etude.run("flap", model="./my-llama").

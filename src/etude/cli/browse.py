@@ -6,14 +6,13 @@ from itertools import groupby
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from etude import catalog
 from etude.card import AREAS, Card
-from etude.cli.flags import Json, whole
-from etude.cli.output import console, print_json, table
+from etude.cli.flags import Json, help_text, whole
+from etude.cli.output import add, console, print_json, table
 from etude.errors import InputError, unknown
 
 
@@ -83,10 +82,10 @@ def search(
     if json:
         print_json([_hit(name, score, cards) for name, score in found])
         return
-    rows = table("", "", ("", {"justify": "right"}))
+    rows = table(("", {"style": "bold", "no_wrap": True}), ("", {"ratio": 1}), ("", {"justify": "right"}))
     for name, _ in found:
         hit = _hit(name, 0.0, cards)
-        rows.add_row(Text(name, style="bold"), hit["title"], hit["task"])
+        add(rows, name, hit["title"], f"{hit['area']}/{hit['task']}")
     console().print(rows if found else "Nothing fits; try other words, or `etude list`.")
 
 
@@ -94,12 +93,9 @@ def _hit(name: str, score: float, cards: dict[str, Card]) -> dict[str, Any]:
     row = {"score": round(score, 3)}
     if name in cards:
         return catalog.row(cards[name]) | row
-    return {
-        "slug": name,
-        "title": catalog.summary(name),
-        "task": catalog.task_name(name),
-        "methods": [name],
-    } | row
+    area, task = catalog.place(name)
+    baseline = {"slug": name, "title": catalog.summary(name), "area": area, "task": task, "methods": [name]}
+    return baseline | row
 
 
 def _list(cards: list[Card]) -> Table:
@@ -116,14 +112,14 @@ def _list(cards: list[Card]) -> Table:
     for _, group in groupby(sorted(cards, key=lambda card: (*place(card), card.slug)), key=place):
         for number, card in enumerate(group):
             if not number:
-                rows.add_row(Text(f"{card.area} / {card.task}", style="bold cyan"), style=None)
-            rows.add_row(f"  {card.slug}", card.title, catalog.outcome(card.slug) if card.implemented else "")
+                add(rows, Text(f"{card.area} / {card.task}", style="bold cyan"))
+            add(rows, f"  {card.slug}", card.title, catalog.outcome(card.slug) if card.implemented else "")
     return rows
 
 
 def _show_card(card: Card) -> None:
     out = console()
-    out.print(f"[bold]{escape(card.title)}[/]")
+    out.print(Text(card.title, style="bold"))
     facts = table(("", {"style": "dim", "no_wrap": True}), ("", {"ratio": 1}))
     places = ", ".join([f"{card.area}/{card.task}", *card.also])
     code = f"{card.code} ({card.licence or 'no licence stated'})" if card.code else ""
@@ -140,9 +136,9 @@ def _show_card(card: Card) -> None:
         "keywords": ", ".join(card.keywords),
     }.items():
         if text:
-            facts.add_row(heading, Text(text))
+            add(facts, heading, text)
     for number, part in enumerate(card.parts):
-        facts.add_row("" if number else "parts", Text(f"{'✓' if part.implemented else '·'} {part.name}"))
+        add(facts, "" if number else "parts", f"{'✓' if part.implemented else '·'} {part.name}")
     out.print(facts)
     if card.implemented:
         out.print(f"\nRun it: etude run {card.methods[0]} --help", style="dim")
@@ -167,12 +163,12 @@ def _show_method(name: str, json: bool) -> None:
         print_json(facts | {"doc": inspect.getdoc(cls)})
         return
     out = console()
-    out.print(f"[bold]{name}[/], a method of [bold]{cls.task}[/]\n")
+    out.print(Text(f"{name}, a method of {cls.task}\n", style="bold"))
     out.print(Text(_introduction(cls)))
     if own:
         rows = table("\nField", "\nDefault", ("\nMeaning", {"ratio": 1}))
         for f in own:
-            rows.add_row(f.name, str(f.default), Text(f"{f.help} ({f.kind})"))
+            add(rows, f.name, str(f.default), help_text(f))
         out.print(rows)
     if cls.paper is not None:
         out.print(f"\nPaper: etude show {cls.paper}", style="dim")
@@ -180,8 +176,9 @@ def _show_method(name: str, json: bool) -> None:
 
 
 def _introduction(cls: type) -> str:
-    """A docstring up to its first section."""
+    """A docstring up to its first section, its paragraphs as one line each."""
     import inspect
     import re
 
-    return re.split(r"\n\w[\w ]*\n-+\n", inspect.getdoc(cls) or "")[0].strip()
+    text = re.split(r"\n\n\w[\w ]*\n-+\n", inspect.getdoc(cls) or "")[0].strip()
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.replace("``", "").split("\n\n"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -93,7 +92,7 @@ def compare(
         )
     written = write(found, out or records.artifacts.with_suffix(".reports") / found.task.name)
     if json:
-        print_json(json_.loads(written["json"].read_text(encoding="utf-8")))
+        print_json(found.to_json())
     else:
         _show(found, written, records)
     failed = [record for record in found.records if record.status == "failed"]
@@ -137,10 +136,10 @@ def _show(found: Comparison, written: Mapping[str, Path], records: Records) -> N
     from etude.engine.report import table
 
     out = console()
-    out.print(table(found))
+    out.print(table(found, width=out.width))
     kept = [record.artifact for record in found.records if record.artifact and record.status == "done"]
-    rows = [("report", written["html"]), ("records", f"{records.url}  (etude runs)")]
+    rows = [("report", written["html"]), ("records", f"{records.place} (etude runs)")]
     if kept:
-        rows.append(("artifacts", f"{records.artifacts}  ({len(kept)} kept)"))
+        rows.append(("artifacts", f"{records.artifacts} ({len(kept)} kept)"))
     for heading, text in rows:
-        out.print(f"{heading:<10} {text}", soft_wrap=True)
+        out.print(f"{heading:<10} {text}", soft_wrap=True, markup=False)

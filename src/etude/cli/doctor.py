@@ -13,7 +13,7 @@ from rich.text import Text
 
 from etude import catalog
 from etude.cli.flags import Json, Store, open_store
-from etude.cli.output import console, print_json, table
+from etude.cli.output import add, console, print_json, table
 from etude.errors import InputError
 
 
@@ -92,7 +92,7 @@ def _store(url: str | None) -> dict[str, Any]:
     failed = sum(record.status == "failed" for record in runs)
     return {
         "available": True,
-        "place": repr(records),
+        "place": records.place,
         "runs": len(runs),
         "failed": failed,
         "artifacts": str(records.artifacts),
@@ -117,30 +117,30 @@ def _memory() -> float | None:
 def _table(report: dict[str, Any]) -> Table:
     rows = table("", ("", {"style": "dim", "no_wrap": True}), ("", {"ratio": 1}))
 
-    def add(heading: str, text: str, available: bool | None = None) -> None:
-        mark = {None: "", True: "[green]✓[/]", False: "[yellow]✗[/]"}[available]
-        rows.add_row(mark, heading, Text(text))
+    def tell(heading: str, text: str, available: bool | None = None) -> None:
+        mark = {None: Text(), True: Text("✓", style="green"), False: Text("✗", style="yellow")}[available]
+        add(rows, mark, heading, text)
 
     for heading, value in report["environment"].items():
-        add(heading, str(value))
+        tell(heading.replace("_gb", " GB"), str(value))
     for name, found in report["models"].items():
-        add(f"model {name}", found.get("hint") or found["path"], found["available"])
+        tell(f"model {name}", found.get("hint") or found["path"], found["available"])
     for name, found in report["extras"].items():
-        add(f"extra {name}", found.get("hint") or "installed", found["available"])
+        tell(f"extra {name}", found.get("hint") or "installed", found["available"])
     data = report["data"]
-    add(
+    tell(
         "$ETUDE_DATA",
         data["ETUDE_DATA"] or "not set; a folder of data sets, each in its own folder",
         data["available"],
     )
-    add(
+    tell(
         "hub",
         "reached for what is not here" if data["hub"] else "not asked: HF_HUB_OFFLINE is set",
         data["hub"],
     )
     store = report["store"]
     text = store.get("hint") or f"{store['place']}: {store['runs']} runs, {store['failed']} failed"
-    add("store", text, store["available"])
+    tell("store", text, store["available"])
     for name, found in report["plugins"].items():
-        add(f"plug-in {name}", found.get("hint") or found["module"], found["available"])
+        tell(f"plug-in {name}", found.get("hint") or found["module"], found["available"])
     return rows

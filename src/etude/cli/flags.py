@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter, Token
 
 from etude import catalog
 from etude.errors import InputError
 from etude.fields import Field, fields
-from etude.method import constraints, limits
+from etude.method import constraints, limits, options
 
 if TYPE_CHECKING:
     from etude.engine.store import Store as Records
@@ -43,7 +43,7 @@ def whole(help: str, least: int, group: Group | None = None) -> Parameter:
             raise InputError(name, f"{number} is not >= {least}")
         return number
 
-    return Parameter(help=help, group=group, converter=convert, n_tokens=1)
+    return Parameter(help=help, group=group, show_choices=False, converter=convert, n_tokens=1)
 
 
 def open_store(url: str | None) -> Records:
@@ -97,10 +97,17 @@ def known_methods() -> str:
 
 
 def help_text(field: Field) -> str:
-    """A field's description, with its range where the description does not give it."""
+    """A field's description, with its range and its choices where the description does not give them."""
     bounds = [limits(constraint) for constraint in constraints(field.hint)]
     missing = [bound for bound in bounds if bound.removeprefix("in ") not in field.help]
-    return " ".join([field.help, *(f"[{bound}]" for bound in missing)]).strip()
+    choices = [str(choice) for option in options(field.hint) for choice in _choices(option)]
+    if not all(choice in field.help for choice in choices):
+        missing.append(f"one of {', '.join(choices)}")
+    return " ".join([field.help, *(f"[{words}]" for words in missing)]).strip()
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
 
 def _plain(hint: Any) -> Any:
@@ -114,4 +121,6 @@ def _parameter(field: Field, group: Group) -> Parameter:
 
     if field.kind == "true or false":
         return Parameter(help=help_text(field), group=group)
-    return Parameter(help=help_text(field), group=group, converter=convert, negative=(), n_tokens=1)
+    return Parameter(
+        help=help_text(field), group=group, show_choices=False, converter=convert, negative=(), n_tokens=1
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from etude.engine.record import Record
@@ -18,7 +19,7 @@ SHORT = 8
 
 def console() -> Console:
     """stdout, as wide as the terminal, 80 columns where there is none."""
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -27,15 +28,19 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def table(*columns: str | tuple[str, dict[str, Any]], title: str | None = None) -> Table:
+def table(*columns: str | tuple[str, dict[str, Any]]) -> Table:
     """An empty table without frames; a column is its heading, or heading and options of ``add_column``."""
-    made = Table(
-        title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), pad_edge=False
-    )
+    headed = any(column if isinstance(column, str) else column[0] for column in columns)
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=headed)
     for column in columns:
         heading, options = (column, {}) if isinstance(column, str) else column
         made.add_column(heading, header_style="bold", overflow="fold", **options)
     return made
+
+
+def add(rows: Table, *cells: str | Text) -> None:
+    """Add a row whose text is shown as it is: square brackets are no markup."""
+    rows.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
 
 
 def settings_text(record: Record) -> str:

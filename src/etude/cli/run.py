@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
+from rich.text import Text
 
 from etude import api, catalog
 from etude.cli.errors import Failure
@@ -22,7 +23,7 @@ from etude.cli.flags import (
     whole,
     with_flags,
 )
-from etude.cli.output import SHORT, console, print_json, settings_text, table
+from etude.cli.output import SHORT, add, console, print_json, settings_text, table
 from etude.fields import summary
 from etude.progress import shown
 
@@ -75,10 +76,10 @@ def _show(record: Record) -> None:
     from etude.engine.table import show
 
     out = console()
-    out.print(f"[bold]{record.method}[/] {settings_text(record)} seed={record.seed}")
+    out.print(Text(f"{record.method} {settings_text(record)} seed={record.seed}", style="bold"))
     figures = table("", ("", {"justify": "right"}), "")
     for metric in metrics_of(catalog.task(record.task), [record]):
-        figures.add_row(metric.title, show(record.metrics[metric.name], metric.digits), metric.unit)
+        add(figures, metric.title, show(record.metrics[metric.name], metric.digits), metric.unit)
     out.print(figures)
-    out.print(f"artifact  {record.artifact}", soft_wrap=True)
+    out.print(f"artifact  {record.artifact}", soft_wrap=True, markup=False)
     out.print(f"record    etude runs {record.key[:SHORT]}")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etude.cli.flags import Json, Store, open_store, whole
-from etude.cli.output import SHORT, console, print_json, settings_text, table
+from etude.cli.output import SHORT, add, console, print_json, settings_text, table
 
 if TYPE_CHECKING:
     from etude.engine.record import Record
@@ -69,12 +69,13 @@ def _list(records: list[Record]) -> Table:
     )
     for record in records:
         started = datetime.fromisoformat(record.started).astimezone()
-        rows.add_row(
+        add(
+            rows,
             record.key[:SHORT],
             record.method,
-            Text(settings_text(record)),
+            settings_text(record),
             str(record.seed),
-            Text(_outcome(record)),
+            _outcome(record),
             f"{started:%d %b %H:%M}",
         )
     return rows
@@ -104,7 +105,7 @@ def _show(record: Record) -> None:
     }
     for heading, value in listed.items():
         if value not in (None, ""):
-            facts.add_row(heading, Text(str(value)))
+            add(facts, heading, str(value))
     out.print(facts)
     if record.error:
         out.print(Text(f"\n{record.error.rstrip()}"), soft_wrap=True)

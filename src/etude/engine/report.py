@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def table(comparison: Comparison) -> Table:
-    """The comparison for a terminal of 100 columns; the best of each column in bold."""
-    return terminal.table(comparison.rows(), comparison.metrics, title=heading(comparison))
+def table(comparison: Comparison, width: int = terminal.WIDTH) -> Table:
+    """The comparison for a terminal of ``width`` columns; the best of each column in bold."""
+    return terminal.table(comparison.rows(), comparison.metrics, title=heading(comparison), width=width)
 
 
 def heading(comparison: Comparison) -> str:

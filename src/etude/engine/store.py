@@ -93,6 +93,11 @@ class Store:
         """What opens this store again, in another process too; holds the password if there is one."""
         return self._url.render_as_string(hide_password=False)
 
+    @property
+    def place(self) -> str:
+        """Where the records are, for people: the file, or the server's URL without its password."""
+        return str(self._url.database if _is_file(self._url) else self._url)
+
     def __repr__(self) -> str:
         return f"Store({str(self._url)!r})"
 

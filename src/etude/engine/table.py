@@ -16,29 +16,34 @@ from etude.engine.measure import MEASURES
 from etude.engine.rows import Row
 from etude.task import Metric
 
-WIDTH = 100
-"""Columns of a terminal that a table must fit."""
+WIDTH = 80
+"""Columns of a terminal that a table fits unless told of a wider one."""
 
 _GAP = 2  # one of padding, one of the box
 
 
 def table(
-    rows: Sequence[Row], metrics: Sequence[Metric], title: str = "", first: Iterable[str] = ()
+    rows: Sequence[Row],
+    metrics: Sequence[Metric],
+    title: str = "",
+    first: Iterable[str] = (),
+    width: int = WIDTH,
 ) -> Table:
     """Rows against metrics: mean and spread over seeds, the best of each column in bold.
 
-    Columns that do not fit `WIDTH` are left out, those of quality and time last; the caption names them.
+    Columns that do not fit are left out, those of quality and time last; the caption names them.
 
     Parameters
     ----------
     rows, metrics : what to show, in this order.
     title : heading.
     first : names of metrics that are shown whatever else there is room for.
+    width : columns of the terminal.
     """
     columns = [_Column.of(metric, rows) for metric in metrics]
     seeds = [_seeds(row) for row in rows]
-    heads = [("", [row.label for row in rows]), ("seeds", seeds)]
-    room = WIDTH - sum(max(map(len, [head, *cells])) + _GAP for head, cells in heads)
+    labels = min(max(len(row.label) for row in rows), 2 * width // 5)  # longer ones are broken
+    room = width - labels - max(map(len, ["seeds", *seeds])) - 2 * _GAP
     shown = _fitting(columns, room, set(first))
     hidden = [column.metric.title for column in columns if column not in shown]
     made = Table(
@@ -53,7 +58,7 @@ def table(
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    made.add_column("", no_wrap=True)
+    made.add_column("", width=labels, overflow="fold")
     made.add_column("seeds", justify="right", no_wrap=True)
     for column, width in zip(shown, _widths(shown, room), strict=True):
         heading = "\n".join([*textwrap.wrap(column.metric.title, width), column.metric.unit])

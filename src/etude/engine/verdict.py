@@ -13,7 +13,7 @@ from etude.engine.rows import Row, metrics_of, row, row_json
 from etude.method import parameters
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, ConsoleOptions
 
     from etude.engine.claim import Claim
 
@@ -90,12 +90,7 @@ class Verdict:
             "arms": [row_json(arm) for arm in self.rows(study)],
         }
 
-    def __rich__(self) -> Group:
-        from rich.console import Group
-
-        return Group(*self._lines())
-
-    def _lines(self) -> Iterator[Any]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         from rich.text import Text
 
         from etude.engine.table import table
@@ -105,7 +100,7 @@ class Verdict:
             rows = self.rows(study)
             metrics = metrics_of(study.task, [record for each in rows for record in each.records])
             given = ", ".join(f"{name} {value}" for name, value in parameters(study.inputs).items())
-            yield table(rows, metrics, f"{study.name}: {given}", first=named)
+            yield table(rows, metrics, f"{study.name}: {given}", first=named, width=options.max_width)
             for each in rows:
                 for failure in each.failures:
                     yield Text(f"  {each.label}, seed {failure.seed} failed: {failure.reason}", style="red")
