@@ -8,6 +8,7 @@ SIGKILL; whoever passes later and finds the lock free removes the leftovers.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -92,6 +93,6 @@ def _move(folder: Path, target: Path) -> None:
         try:
             os.rename(folder, target)
             return
-        except OSError:
-            if not target.exists():
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise

@@ -47,6 +47,7 @@ def threads() -> int:
     return int(asked) if asked.isdecimal() and int(asked) else cores()
 
 
+@functools.cache
 def _installed(package: str) -> str | None:
     try:
         return version(package)
