@@ -1,9 +1,11 @@
 """Quantisation: methods that store the weights of a trained model in fewer bits."""
 
+from etude.compress.quantize.full_precision import FullPrecision
 from etude.compress.quantize.gptq import Gptq
 from etude.compress.quantize.rtn import Rtn
 
 __all__ = [
+    "FullPrecision",
     "Gptq",
     "Rtn",
 ]

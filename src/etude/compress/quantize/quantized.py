@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from etude.compress.quantize.grids import Granularity, Grid, Range, decode, joined, split, spread
 from etude.compress.quantize.lowrank import LowRank
+from etude.models.blocks import block_linears
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,30 @@ class Quantized:
 
     def _each(self, per_group: Tensor) -> Tensor:
         return spread(per_group, self.shape) if self.index is None else per_group[:, self.index]
+
+
+def bits_per_weight(model: nn.Module, stored: Mapping[str, Quantized]) -> float:
+    """Bits that a weight of the blocks' linear layers takes on average, with all that is stored for it.
+
+    Examples
+    --------
+    >>> import etude
+    >>> from etude.compress.quantize import Rtn
+    >>> model, _ = etude.models.load("nano-llama")
+    >>> bits_per_weight(model, {}), bits_per_weight(model, Rtn(bits=4, group=64).quantize(model))
+    (32.0, 4.3125)
+    """
+    linears = {linear.name: linear.weight for linear in block_linears(model)}
+    bits = sum(
+        stored[name].stored_bits() if name in stored else weight.numel() * weight.element_size() * 8
+        for name, weight in linears.items()
+    )
+    return bits / sum(weight.numel() for weight in linears.values())
+
+
+def packed_bytes(model: nn.Module, stored: Mapping[str, Quantized]) -> float:
+    """Bytes of all parameters of a model, those of quantised layers packed; tied ones count once."""
+    linears = {linear.name: linear.weight for linear in block_linears(model)}
+    dense = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    replaced = sum(linears[name].numel() * linears[name].element_size() for name in stored)
+    return dense - replaced + sum(layer.stored_bits() for layer in stored.values()) / 8

@@ -1,0 +1,141 @@
+"""Quantisation: one language model in, the same in fewer bits out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import annotated_types as at
+
+from etude.compress.language import Subject
+from etude.method import check_fields
+from etude.seeds import seeded
+from etude.task import Metric
+
+if TYPE_CHECKING:
+    from etude.compress.quantize.quantized import Quantized
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a quantisation works on.
+
+    Parameters
+    ----------
+    model : a built-in model ("nano-llama", "smollm2"), a folder in Hugging Face format, or a GGUF file.
+    data : text to calibrate on and, from its held-out part, to judge by: a built-in set or a file.
+    samples : segments of calibration text.
+    length : tokens in a segment, of calibration and of evaluation.
+    segments : held-out segments to judge by, at most.
+
+    Raises
+    ------
+    InputError : if a field has the wrong type or is out of range.
+    """
+
+    model: str = "nano-llama"
+    data: str = "novels"
+    samples: Annotated[int, at.Ge(1)] = 128
+    length: Annotated[int, at.Ge(2)] = 128
+    segments: Annotated[int, at.Ge(1)] = 128
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """The task: methods answer to ``quantize(model, calibration)``.
+
+    They edit the model in place, so that it computes with the quantised weights, and return what is
+    stored, a `Quantized` for the dotted name of each layer.
+    """
+
+    name: str = "quantize"
+    title: str = "quantisation"
+    inputs: type[Inputs] = Inputs
+    metrics: tuple[Metric, ...] = (
+        Metric("perplexity", "perplexity", "lower", digits=2, axis="quality"),
+        Metric("bits_per_weight", "bits a weight", "lower", digits=2, axis="cost"),
+        Metric("size_mb", "size", "lower", "MB", digits=2, axis="cost"),
+        Metric("tokens_per_s", "speed", "higher", "tokens/s", digits=0, axis="cost"),
+    )
+    baselines: tuple[str, ...] = ("full-precision", "rtn")
+
+    def open(self, inputs: Inputs) -> QuantizeCase:
+        """Load the model once to see that it can be read, and check that the text suffices."""
+        case = QuantizeCase(inputs)
+        case.subject.check(inputs.data)
+        return case
+
+
+class QuantizeCase:
+    """A model and its text, opened and checked."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self.subject = Subject(
+            inputs.model, length=inputs.length, samples=inputs.samples, segments=inputs.segments
+        )
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Identify the model and the text."""
+        return self.subject.fingerprints(data=self.inputs.data)
+
+    @cached_property
+    def evaluation(self) -> Any:
+        """Held-out token ids ``[segments, length]``."""
+        return self.subject.evaluation(self.inputs.data)
+
+    def check(self, method: Any) -> None:
+        """Raise `InputError` if ``method`` does not fit the model."""
+        if hasattr(method, "check"):
+            method.check(self.subject.model)
+
+    def trial(self, seed: int) -> QuantizeTrial:
+        """A freshly loaded model and its own draw of calibration text."""
+        with seeded(seed):
+            return QuantizeTrial(self, self.subject.fresh(), self.subject.calibration(self.inputs.data, seed))
+
+
+class QuantizeTrial:
+    """One method on one copy of the model."""
+
+    def __init__(self, case: QuantizeCase, model: Any, calibration: Mapping[str, Any]) -> None:
+        self.case = case
+        self.model = model
+        self.calibration = calibration
+        self.stored: Mapping[str, Quantized] = {}
+
+    def apply(self, method: Any) -> None:
+        """Quantise the model."""
+        self.stored = method.quantize(self.model, self.calibration)
+
+    def score(self) -> Mapping[str, float]:
+        """Held-out perplexity of the quantised model, and what it costs.
+
+        Bits a weight are those of the linear layers of the blocks, scales and zeros counted in; the size
+        is that of all tensors, quantised ones packed. Speed is of a forward pass with the weights decoded.
+        """
+        from etude.compress.quantize.quantized import bits_per_weight, packed_bytes
+        from etude.models import measure, perplexity
+
+        return {
+            "perplexity": perplexity(self.model, self.case.evaluation),
+            "bits_per_weight": bits_per_weight(self.model, self.stored),
+            "size_mb": packed_bytes(self.model, self.stored) / 1e6,
+            "tokens_per_s": measure.tokens_per_second(self.model, length=self.case.inputs.length),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint that transformers loads, with the weights decoded."""
+        from etude import models
+
+        models.save(self.model, self.case.subject.tokenizer, folder)
+
+
+TASK = Quantize()
