@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -29,6 +30,8 @@ if __name__ == "__main__":
 """
 RUNS = 8
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
@@ -50,9 +53,17 @@ def start(tmp_path: Path, jobs: int) -> subprocess.Popen[bytes]:
 
 def members(group: int) -> list[int]:
     """The living processes of a process group."""
-    found = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True)
-    rows = (line.split() for line in found.stdout.splitlines())
-    return [int(pid) for pid, pgid, state in rows if int(pgid) == group and not state.startswith("Z")]
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, pgid = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(pgid) == group and state != "Z":
+                found.append(int(folder.name))
+    return found
+
+
+def half_written(artifacts: Path) -> bool:
+    return any((folder / "guess.json").exists() for folder in hidden(artifacts))
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -63,9 +74,7 @@ def test_a_comparison_killed_while_it_writes(
     monkeypatch.setenv("ETUDE_TOY_SAVE", "0.2")  # nearly all of a run's time goes into writing its artifact
     artifacts = tmp_path / "runs.artifacts"
     process = start(tmp_path, jobs)
-    until(
-        lambda: len(visible(artifacts)) >= 2 and any((f / "guess.json").exists() for f in hidden(artifacts))
-    )
+    until(lambda: len(visible(artifacts)) >= 2 and half_written(artifacts))
     if how == signal.SIGINT:  # Ctrl-C reaches the whole group; SIGKILL only the process it is meant for
         os.killpg(process.pid, how)
     else:
@@ -87,15 +96,8 @@ def test_a_comparison_killed_while_it_writes(
 
     monkeypatch.setenv("ETUDE_TOY_SAVE", "0")
     before = log.started
-    found = compare(
-        [ToyMean(), ToySlow(steps=1, pause=0.01)],
-        TASK,
-        TASK.inputs(),
-        seeds=range(4),
-        store=store,
-        jobs=1,
-        keep="all",
-    )
+    methods = [ToyMean(), ToySlow(steps=1, pause=0.01)]
+    found = compare(methods, TASK, TASK.inputs(), seeds=range(4), store=store, jobs=1, keep="all")
     assert len(found.records) == len(store.records(status="done")) == RUNS
     assert (log.started - before).total() == RUNS - len(done)
     assert len(visible(artifacts)) == RUNS
@@ -107,10 +109,9 @@ def test_a_worker_killed_from_outside_costs_one_run(
     monkeypatch.setenv("ETUDE_TOY_SAVE", "0.2")
     artifacts = tmp_path / "runs.artifacts"
     process = start(tmp_path, 2)
-    until(lambda: any((folder / "guess.json").exists() for folder in hidden(artifacts)))
-    workers = [
-        pid for pid in members(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    until(lambda: half_written(artifacts))
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in members(process.pid)}
+    workers = [pid for pid, command in commands.items() if b"spawn_main" in command]
     os.kill(workers[0], signal.SIGKILL)
     process.communicate(timeout=30)
     assert process.returncode == 0

@@ -87,12 +87,13 @@ def _picture(comparison: Comparison) -> bytes | None:
 
 
 def _csv(comparison: Comparison) -> str:
-    """One row for each run; parameters and metrics in columns of their own."""
+    """One row for each run; parameters and metrics in columns of their own, under prefixed names."""
     metrics = [metric.name for metric in comparison.metrics]
     names = list(dict.fromkeys(name for record in comparison.records for name in record.parameters))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["key", "label", "method", "seed", "status", *names, *metrics, "artifact", "error"])
+    columns = [*(f"parameters.{name}" for name in names), *(f"metrics.{name}" for name in metrics)]
+    writer.writerow(["key", "label", "method", "seed", "status", *columns, "artifact", "error"])
     for row in comparison.rows():
         for record in sorted((*row.records, *row.failures), key=lambda record: record.seed):
             values: list[Any] = [record.key, row.label, record.method, record.seed, record.status]
