@@ -16,7 +16,7 @@ def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
     ----------
     hessian : ``sum_t x_t x_t^T``, ``[features, features]``, symmetric; any positive factor cancels.
     damping : ``d`` as a share of the mean of the diagonal; raised tenfold as often as the matrix is
-        not positive definite in its precision.
+        not positive definite, in its own precision and in float64.
 
     Returns
     -------
@@ -41,16 +41,21 @@ def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
     mean = float(diagonal.mean())
     for tenfold in range(6):
         share = damping if tenfold == 0 else max(damping, 1e-6) * 10**tenfold
-        factor = _factor(damped + torch.eye(len(damped), dtype=damped.dtype) * share * mean)
+        matrix = damped.clone()
+        matrix.diagonal().add_(share * mean)
+        factor = _factor(matrix)
+        if factor is None and matrix.dtype != torch.float64:
+            factor = _factor(matrix.double())
         if factor is not None:
-            return factor
+            return factor.to(hessian.dtype)
     raise ValueError("the Gram matrix of a layer's inputs is not positive definite, however damped")
 
 
 def _factor(matrix: Tensor) -> Tensor | None:
-    lower, failed = torch.linalg.cholesky_ex(matrix)
+    """``U`` from one decomposition: ``matrix = U^-1 U^-T``, a Cholesky from the last feature to the first."""
+    lower, failed = torch.linalg.cholesky_ex(matrix.flip(0, 1))
     if int(failed):
         return None
-    upper: Tensor
-    upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
-    return None if int(failed) else upper
+    identity = torch.eye(len(matrix), dtype=matrix.dtype)
+    inverse: Tensor = torch.linalg.solve_triangular(lower, identity, upper=False)
+    return inverse.flip(0, 1)

@@ -13,6 +13,10 @@ import torch
 from torch import Tensor
 
 
+_TILE = 256
+"""Rows of a Gram matrix that are formed together."""
+
+
 class Statistic(Protocol):
     """Anything that can be accumulated over chunks; `walk` makes one for each input it measures."""
 
@@ -47,6 +51,10 @@ class Norms:
     def norm(self) -> Tensor:
         """``sqrt(sum_t x_tj^2)``, float32 ``[features]``."""
         return self._squares.sqrt().float()
+
+    def segment_norm(self) -> Tensor:
+        """The root of the mean over segments of ``sum_t x_tj^2``, float32 ``[features]``."""
+        return (self._squares / self.segments).sqrt().float()
 
 
 class Moments:
@@ -112,12 +120,15 @@ class Gram:
 
     def update(self, x: Tensor, segments: int) -> None:
         x = x.to(self._sum.dtype)
-        self._sum.addmm_(x.T, x)
+        for at in range(0, len(self._sum), _TILE):  # the matrix is symmetric: its upper tiles suffice
+            self._sum[at : at + _TILE, at:].addmm_(x[:, at : at + _TILE].T, x[:, at:])
         self.tokens += len(x)
         self.segments += segments
 
     def matrix(self) -> Tensor:
         """``sum_t x_t x_t^T``, ``[features, features]``, in the dtype of accumulation."""
+        for at in range(_TILE, len(self._sum), _TILE):
+            self._sum[at:, at - _TILE : at] = self._sum[at - _TILE : at, at:].T
         return self._sum
 
     def norm(self) -> Tensor:

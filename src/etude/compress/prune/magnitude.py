@@ -45,9 +45,12 @@ class Magnitude:
     def __post_init__(self) -> None:
         check_pattern(self.sparsity, self.pattern)
 
+    def check(self, model: nn.Module) -> None:
+        """Raise `InputError` if the pattern does not fit ``model``."""
+        check_widths(block_linears(model), self.pattern)
+
     def prune(self, model: nn.Module, calibration: Mapping[str, Tensor] | None = None) -> None:
         """Prune ``model`` in place; ``calibration`` is not used."""
-        linears = block_linears(model)
-        check_widths(linears, self.pattern)
-        for linear in linears:
+        self.check(model)
+        for linear in block_linears(model):
             remove(linear, removal_mask(linear.weight.abs(), self.sparsity, self.pattern, self.within))

@@ -42,10 +42,13 @@ class Random:
     def __post_init__(self) -> None:
         check_pattern(self.sparsity, self.pattern)
 
+    def check(self, model: nn.Module) -> None:
+        """Raise `InputError` if the pattern does not fit ``model``."""
+        check_widths(block_linears(model), self.pattern)
+
     def prune(self, model: nn.Module, calibration: Mapping[str, Tensor] | None = None) -> None:
         """Prune ``model`` in place; ``calibration`` is not used."""
-        linears = block_linears(model)
-        check_widths(linears, self.pattern)
-        for linear in linears:
+        self.check(model)
+        for linear in block_linears(model):
             score = torch.rand(linear.weight.shape)
             remove(linear, removal_mask(score, self.sparsity, self.pattern))

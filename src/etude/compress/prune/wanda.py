@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from etude.compress.prune.masks import Sparsity, check_pattern, check_widths, removal_mask, remove
+from etude.compress.prune.masks import (
+    Rule,
+    Sparsity,
+    check_pattern,
+    check_rule,
+    check_widths,
+    removal_mask,
+    remove,
+)
 from etude.method import method
 from etude.models.blocks import Feed, block_linears, walk
 
@@ -16,13 +24,16 @@ class Wanda:
     """Prune by weight magnitude times input norm.
 
     Removes, in every output row, the weights with the smallest ``|W_ij| * ||X_j||``, where ``X_j``
-    is the j-th input feature over the calibration tokens. Needs no gradients and changes no kept
-    weight.
+    is the j-th input feature over the tokens of a calibration segment (in the root mean square over
+    segments). Needs no gradients and changes no kept weight.
 
     Parameters
     ----------
     sparsity : share of the weights of each linear layer to set to zero, in [0, 1).
     pattern : "unstructured", or "n:m" to keep n of every m consecutive inputs.
+    rule : in each row, remove a fixed "count" of weights, or, as the paper's variant does, those whose
+        "cumulative" score is the same share of every row's: then rows differ in how many they lose, and
+        the sparsity of a layer is met within 0.001.
     feed : what the model is like in front of a layer when its input is measured: "linear" (everything
         before it pruned; one pass), "block" (earlier blocks pruned, its own dense; two passes, as in
         the authors' code; the same quality) or "dense" (nothing pruned; one pass).
@@ -48,15 +59,21 @@ class Wanda:
 
     sparsity: Sparsity = 0.5
     pattern: str = "unstructured"
+    rule: Rule = "count"
     feed: Feed = "linear"
 
     def __post_init__(self) -> None:
         check_pattern(self.sparsity, self.pattern)
+        check_rule(self.rule, self.pattern)
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `InputError` if the pattern does not fit ``model``."""
+        check_widths(block_linears(model), self.pattern)
 
     def prune(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> None:
         """Prune ``model`` in place, block by block, with inputs measured over ``calibration``."""
-        check_widths(block_linears(model), self.pattern)
+        self.check(model)
         for block in walk(model, calibration, feed=self.feed):
             for linear in block.linears:
-                score = linear.weight.abs() * linear.inputs.norm()
-                remove(linear, removal_mask(score, self.sparsity, self.pattern))
+                score = linear.weight.abs() * linear.inputs.segment_norm()
+                remove(linear, removal_mask(score, self.sparsity, self.pattern, rule=self.rule))
