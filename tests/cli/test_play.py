@@ -147,7 +147,7 @@ def test_interrupting_leaves_one_line_and_no_artifact(own_home: Path) -> None:
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert out == ""
-    assert err == "Interrupted: what was finished is kept, and the same command goes on from there.\n"
+    assert err == "Interrupted: what is finished is kept; the same command goes on from there.\n"
     assert not list((own_home / "etude.artifacts").glob("*"))
 
 

@@ -45,7 +45,7 @@ def call(arguments: Sequence[str]) -> int:
     except Failure as failure:
         return _say(str(failure), 1)
     except KeyboardInterrupt:
-        return _say("Interrupted: what was finished is kept, and the same command goes on from there.", 130)
+        return _say("Interrupted: what is finished is kept; the same command goes on from there.", 130)
     except BrokenPipeError:  # `etude list | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
