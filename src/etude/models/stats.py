@@ -1,8 +1,8 @@
 """What can be measured of the activations that enter a linear layer, one chunk of tokens at a time.
 
 Each class is fed chunks ``x`` of shape ``[tokens, features]`` by `update` and answers in float32.
-Sums over a chunk are formed in float32, sums over chunks in float64, so that a statistic over
-millions of tokens loses nothing.
+Sums over a chunk are formed in float32, sums over chunks in float64 (in `Gram`, in the dtype asked
+for), so that a statistic over millions of tokens loses nothing.
 """
 
 from __future__ import annotations
@@ -76,17 +76,19 @@ class Moments:
         self._deviations = torch.zeros(features, dtype=torch.float64)
 
     def update(self, x: Tensor, segments: int) -> None:
+        self.segments += segments
         count = len(x)
         if count == 0:
             return
-        mean = x.mean(0)
-        deviations = (x - mean).square_().sum(0)
+        rounded = x.mean(0)
+        deviations = x - rounded
+        rest = deviations.mean(0).double()  # what rounding the mean left out
         total = self.tokens + count
-        shift = mean.double() - self._mean
+        shift = rounded.double() + rest - self._mean
         self._mean += shift * (count / total)
-        self._deviations += deviations + shift.square() * (self.tokens * count / total)
+        self._deviations += deviations.square_().sum(0) - count * rest.square()
+        self._deviations += shift.square() * (self.tokens * count / total)
         self.tokens = total
-        self.segments += segments
 
     def mean(self) -> Tensor:
         """Mean over tokens, float32 ``[features]``."""
@@ -121,7 +123,7 @@ class Gram:
     def update(self, x: Tensor, segments: int) -> None:
         x = x.to(self._sum.dtype)
         for at in range(0, len(self._sum), _TILE):  # the matrix is symmetric: its upper tiles suffice
-            self._sum[at : at + _TILE, at:].addmm_(x[:, at : at + _TILE].T, x[:, at:])
+            self._sum[at : at + _TILE, at:] += x[:, at : at + _TILE].T @ x[:, at:]
         self.tokens += len(x)
         self.segments += segments
 
