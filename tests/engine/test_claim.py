@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.engine.watch import Log, visible
 
 from etude import claims
-from etude.engine.claim import AllOf, Claim, Inequality, Study, check, save
+from etude.engine.claim import AllOf, Arm, Claim, Inequality, Study, check, save
 from etude.engine.inequality import Finding, Status
 from etude.engine.store import Store
 from etude.engine.verdict import decide
@@ -175,6 +175,29 @@ def test_a_later_study_is_checked_before_the_first_is_run(store: Store, log: Log
     with pytest.raises(InputError, match="size"):
         check(claim(studies=(SMALL, unfit)), store=store, jobs=1)
     assert not log.started
+
+
+def test_arms_may_differ_in_their_inputs(store: Store, log: Log) -> None:
+    study = Study(
+        name="sizes",
+        task=TASK,
+        inputs=TASK.inputs(),
+        arms={
+            "half": ToyMean(),
+            "half of more": Arm(ToyMean(), size=80),
+            "median of more": Arm(ToyMedian(), size=80),
+        },
+        seeds=(0, 1),
+    )
+    more = Inequality("error", "half of more", "<", "half", on=study)
+    verdict = check(claim(studies=(study,), must_hold=(more,)), store=store, jobs=1)
+    sizes = {arm: {r.inputs["size"] for r in runs.values()} for arm, runs in verdict.results["sizes"].items()}
+    assert sizes == {"half": {40}, "half of more": {80}, "median of more": {80}}
+    assert len(verdict.must_hold[0].differences) == 2
+    assert log.started.total() == 6
+    assert "half of more: on size 80" in rendered(verdict)
+    arms = verdict.to_json()["studies"][0]["arms"]
+    assert [arm["changed_inputs"] for arm in arms] == [{}, {"size": 80}, {"size": 80}]
 
 
 def test_authors_mistakes_are_found_when_the_claim_is_written() -> None:

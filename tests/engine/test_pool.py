@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -47,6 +49,31 @@ def test_workers_get_their_threads_before_anything_is_imported(monkeypatch: pyte
     assert dict(found) == {0: "3", 1: "3"}
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.parametrize("how", ["script", "standard input", "command"])
+def test_a_program_without_a_guard_does_not_run_twice(tmp_path: Path, how: str) -> None:
+    program = (
+        "print('begun')\nfrom etude.engine.pool import Pool\nprint(list(Pool(abs, workers=1).map([-1])))\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(program)
+    command = {"script": [str(script)], "standard input": ["-"], "command": ["-c", program]}[how]
+    found = subprocess.run(
+        [sys.executable, *command], input=program, capture_output=True, text=True, timeout=30
+    )
+    assert (found.stdout, found.stderr) == ("begun\n[(0, 1)]\n", "")
+
+
+def test_what_the_program_itself_defines_can_be_used(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from etude.engine.pool import Pool\n"
+        "def double(x): return 2 * x\n"
+        "if __name__ == '__main__': print(list(Pool(double, workers=1).map([4])))\n"
+    )
+    found = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=30)
+    assert found.stdout == "[(0, 8)]\n"
 
 
 def test_stopping_early_stops_the_workers() -> None:

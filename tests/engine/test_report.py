@@ -26,8 +26,9 @@ from etude.task import Metric
 BROKEN = "no <b>such</b> thing & </script>"
 
 
-@pytest.fixture
-def comparison(store: Store) -> Comparison:
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    store = Store(tmp_path_factory.mktemp("store") / "runs.db")
     methods = [ToyMean(share=0.2), ToyMean(share=0.6), ToyMedian(), ToyFail(message=BROKEN, chance=0.5)]
     return compare(methods, TASK, TASK.inputs(), store=store, jobs=1, keep="none")
 
@@ -127,7 +128,7 @@ def test_a_report_replaces_an_earlier_one_and_leaves_nothing_else(
     (tmp_path / "notes.txt").write_text("mine")
     write(comparison, tmp_path)
     written = write(comparison, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("runs.")) == [
+    assert sorted(path.name for path in tmp_path.iterdir() ) == [
         "notes.txt", "report.html", "results.csv", "results.json", "results.png"
     ]  # fmt: skip
     assert written.keys() == {"html", "png", "json", "csv"}

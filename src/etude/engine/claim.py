@@ -25,9 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etude import claims
 from etude.engine.compare import compare
-from etude.engine.inequality import AllOf, AnyOf, Condition, Finding, Inequality, Study, inequalities
+from etude.engine.inequality import AllOf, AnyOf, Arm, Condition, Finding, Inequality, Study, inequalities
 from etude.engine.record import Record, canonical
 from etude.engine.rows import setting
 from etude.engine.run import admit
@@ -40,17 +39,15 @@ from etude.method import parameters
 __all__ = [
     "AllOf",
     "AnyOf",
+    "Arm",
     "Claim",
     "Finding",
     "Inequality",
     "Study",
     "Verdict",
     "check",
-    "outcome",
     "save",
 ]
-
-outcome = claims.outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,22 +114,25 @@ def check(
     ------
     InputError : before any work, if a study's inputs, or a method on them, cannot be used.
     """
-    studies = [dataclasses.replace(study, inputs=_changed(study, inputs or {})) for study in claim.studies]
-    groups: dict[tuple[str, str, tuple[int, ...]], list[Study]] = {}
+    studies = [dataclasses.replace(s, inputs=_changed(s.inputs, inputs or {})) for s in claim.studies]
+    results: dict[str, dict[str, dict[int, Record]]] = {study.name: {} for study in studies}
+    groups: dict[tuple[str, str, tuple[int, ...]], list[_Place]] = {}
     for study in studies:
-        address = (study.task.name, canonical(parameters(study.inputs)), tuple(study.seeds))
-        groups.setdefault(address, []).append(study)
-    for together in groups.values():
-        _admit(together)
+        for label in study.arms:
+            place = _Place(study, label, _changed(study.inputs, study.changes(label)))
+            address = (study.task.name, canonical(parameters(place.inputs)), tuple(study.seeds))
+            groups.setdefault(address, []).append(place)
+    for places in groups.values():
+        _admit(places)
     store = Store() if store is None else store
-    results: dict[str, dict[str, dict[int, Record]]] = {}
-    for together in groups.values():
-        results |= _run(together, store, jobs, fresh)
+    for places in groups.values():
+        for place, records in zip(places, _run(places, store, jobs, fresh), strict=True):
+            results[place.study.name][place.label] = records
     return Verdict.of(claim, studies, results)
 
 
-def save(verdict: Verdict, folder: Path = claims.RESULTS) -> Path:
-    """Write a verdict as ``<slug>.json``, where `outcome` finds it."""
+def save(verdict: Verdict, folder: Path) -> Path:
+    """Write a verdict as ``<slug>.json``; in `etude.claims.RESULTS` the catalogue finds it."""
     path = folder / f"{verdict.claim.paper}.json"
     with new_file(path) as temporary:
         text = json.dumps(verdict.to_json(), indent=2, ensure_ascii=False, allow_nan=False, default=str)
@@ -140,36 +140,43 @@ def save(verdict: Verdict, folder: Path = claims.RESULTS) -> Path:
     return path
 
 
-def _changed(study: Study, changes: Mapping[str, Any]) -> Any:
-    known = parameters(study.inputs)
+@dataclass(frozen=True)
+class _Place:
+    """Where in a claim records belong, and what makes them."""
+
+    study: Study
+    label: str
+    inputs: Any
+
+    @property
+    def method(self) -> Any:
+        return self.study.method(self.label)
+
+
+def _changed(inputs: Any, changes: Mapping[str, Any]) -> Any:
+    known = parameters(inputs)
     for name in changes:
         if name not in known:
             raise unknown("inputs", name, known)
-    return dataclasses.replace(study.inputs, **changes)
+    return dataclasses.replace(inputs, **changes)
 
 
-def _admit(together: Sequence[Study]) -> None:
-    """Open and check everything once before the first run of any study."""
-    task = together[0].task
-    case = task.open(together[0].inputs)
-    for study in together:
-        for method in study.arms.values():
-            admit(method, task, case, study.seeds)
+def _admit(places: Sequence[_Place]) -> None:
+    """Open and check everything before the first run of any study."""
+    task = places[0].study.task
+    case = task.open(places[0].inputs)
+    for place in places:
+        admit(place.method, task, case, place.study.seeds)
 
 
-def _run(
-    together: Sequence[Study], store: Store, jobs: int | None, fresh: bool
-) -> dict[str, dict[str, dict[int, Record]]]:
-    """Studies on the same inputs and seeds as one comparison; the records by study, arm and seed."""
-    one = together[0]
-    methods = [method for study in together for method in study.arms.values()]
+def _run(places: Sequence[_Place], store: Store, jobs: int | None, fresh: bool) -> list[dict[int, Record]]:
+    """Arms on the same inputs and seeds as one comparison; the records of each by seed."""
+    study, inputs = places[0].study, places[0].inputs
+    methods = [place.method for place in places]
     found = compare(
-        methods, one.task, one.inputs, seeds=one.seeds, store=store, jobs=jobs, keep="none", fresh=fresh
+        methods, study.task, inputs, seeds=study.seeds, store=store, jobs=jobs, keep="none", fresh=fresh
     )
     runs: dict[tuple[str, str], dict[int, Record]] = {}
     for record in found.records:
         runs.setdefault(setting(record), {})[record.seed] = record
-    return {
-        study.name: {label: runs.get(setting(method), {}) for label, method in study.arms.items()}
-        for study in together
-    }
+    return [runs.get(setting(method), {}) for method in methods]

@@ -26,15 +26,33 @@ _RELATIONS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+@dataclass(frozen=True)
+class Arm:
+    """A method whose inputs differ from those of its study, in how it is calibrated for instance.
+
+    Parameters
+    ----------
+    method : an instance of a method.
+    changes : input fields and their values for this arm.
+    """
+
+    method: Any
+    changes: Mapping[str, Any]
+
+    def __init__(self, method: Any, **changes: Any) -> None:
+        object.__setattr__(self, "method", method)
+        object.__setattr__(self, "changes", changes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Arms that run under the same seeds on the same inputs, so that they can be compared in pairs.
+    """Arms that run under the same seeds, and so can be compared in pairs.
 
     Parameters
     ----------
     name : what reports call it; unique in its claim.
     task, inputs : the frame, and an instance of its ``inputs``.
-    arms : a method instance for each label.
+    arms : for each label a method instance, or an `Arm` where its inputs differ.
     seeds : seeds of every arm.
     """
 
@@ -43,6 +61,16 @@ class Study:
     inputs: Any
     arms: Mapping[str, Any]
     seeds: Sequence[int] = (0, 1, 2)
+
+    def method(self, label: str) -> Any:
+        """The method of an arm."""
+        arm = self.arms[label]
+        return arm.method if isinstance(arm, Arm) else arm
+
+    def changes(self, label: str) -> Mapping[str, Any]:
+        """The input fields in which an arm differs from the study."""
+        arm = self.arms[label]
+        return arm.changes if isinstance(arm, Arm) else {}
 
 
 @dataclass(frozen=True)

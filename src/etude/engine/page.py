@@ -26,7 +26,7 @@ def page(comparison: Comparison) -> str:
     return _template().render(
         task=comparison.task.title,
         methods=list(dict.fromkeys(row.method for row in rows)),
-        inputs=parameters(comparison.inputs),
+        inputs={n: v for n, v in parameters(comparison.inputs).items() if v is not None},
         seeds=comparison.seeds,
         metrics=metrics,
         rows=list(zip(rows, zip(*columns, strict=True) if columns else [()] * len(rows), strict=True)),

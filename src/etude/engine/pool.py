@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -40,10 +41,10 @@ class _Worker:
     index: int | None = None
     """Of the item under way."""
 
-    def give(self, index: int, item: Any) -> None:
+    def give(self, index: int, item: bytes) -> None:
         self.index = index
         with contextlib.suppress(OSError):
-            self.pipe.send(item)
+            self.pipe.send_bytes(item)
 
     def take(self) -> int:
         assert self.index is not None
@@ -76,15 +77,16 @@ class Pool(Generic[T]):
 
     def map(self, items: Sequence[Any]) -> Generator[tuple[int, T | Lost]]:
         """Yield each item's index and result, as they come."""
-        todo = deque(enumerate(items))
-        work = bytes(ForkingPickler.dumps(self.work))
+        work = _pickled(self.work)
+        todo = deque(enumerate(map(_pickled, items)))
+        with_main = any(b"__main__" in pickled for pickled in (work, *(item for _, item in todo)))
         workers: list[_Worker] = []
         try:
             while todo or any(worker.index is not None for worker in workers):
                 workers = [w for w in workers if w.index is not None or w.process.is_alive()]
                 idle = sum(worker.index is None for worker in workers)
                 for _ in range(min(self.workers - len(workers), len(todo) - idle)):
-                    workers.append(self._start(work))
+                    workers.append(self._start(work, with_main))
                 for worker in workers:
                     if worker.index is None and todo:
                         worker.give(*todo.popleft())
@@ -93,11 +95,15 @@ class Pool(Generic[T]):
         finally:
             _stop(workers)
 
-    def _start(self, work: bytes) -> _Worker:
+    def _start(self, work: bytes, with_main: bool) -> _Worker:
         context = multiprocessing.get_context("spawn")
         pipe, far = context.Pipe()
         process = context.Process(target=_serve, args=(far, self.threads))
-        with _environment(dict.fromkeys(_THREAD_VARIABLES, str(self.threads))), _uninterrupted():
+        with (
+            _environment(dict.fromkeys(_THREAD_VARIABLES, str(self.threads))),
+            _uninterrupted(),
+            contextlib.nullcontext() if with_main else _main_out_of_sight(),
+        ):
             process.start()
         far.close()  # else the end of the worker would not end the pipe
         with contextlib.suppress(OSError):  # a worker that died at once is found when its result is due
@@ -119,6 +125,10 @@ def _results(workers: list[_Worker]) -> Iterator[tuple[_Worker, Any]]:
                 worker.process.join(_GRACE)
         if not worker.process.is_alive():
             yield worker, Lost(_obituary(worker.process.exitcode))
+
+
+def _pickled(value: Any) -> bytes:
+    return bytes(ForkingPickler.dumps(value))
 
 
 def _obituary(code: int | None) -> str:
@@ -154,6 +164,21 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _main_out_of_sight() -> Iterator[None]:
+    """Workers started here do not import the main program.
+
+    They would run a script that has no ``if __name__ == "__main__"`` from its top, and cannot import
+    one that came from standard input.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager

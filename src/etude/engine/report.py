@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from etude.engine import table as terminal
 from etude.engine.compare import Comparison
+from etude.engine.rows import inputs_text
 from etude.errors import InputError
 from etude.files import new_file
-from etude.method import parameters
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +26,7 @@ def table(comparison: Comparison, width: int = terminal.WIDTH) -> Table:
 
 def heading(comparison: Comparison) -> str:
     """What was compared on what, in a line."""
-    given = ", ".join(f"{name} {value}" for name, value in parameters(comparison.inputs).items())
+    given = inputs_text(comparison.inputs)
     return f"{comparison.task.title}: {given}" if given else comparison.task.title
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,18 @@ def row_json(row: Row) -> dict[str, Any]:
         },
         "failures": [{"seed": failure.seed, "reason": failure.reason} for failure in row.failures],
     }
+
+
+def inputs_text(inputs: Any) -> str:
+    """Input fields and their values in a line, without those that are not set.
+
+    Examples
+    --------
+    >>> inputs_text({"model": "nano-llama", "domain": None, "samples": 8})
+    'model nano-llama, samples 8'
+    """
+    values = inputs if isinstance(inputs, Mapping) else parameters(inputs)
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
 
 
 def metrics_of(task: Task, records: Iterable[Record]) -> list[Metric]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from etude.engine.inequality import Condition, Finding, Results, Status, Study
 from etude.engine.record import Record, number
-from etude.engine.rows import Row, metrics_of, row, row_json
+from etude.engine.rows import Row, inputs_text, metrics_of, row, row_json
 from etude.method import parameters
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Verdict:
     def rows(self, study: Study) -> list[Row]:
         """The arms of a study, in its order."""
         arms = self.results[study.name]
-        return [row(label, method, arms[label].values()) for label, method in study.arms.items()]
+        return [row(label, study.method(label), arms[label].values()) for label in study.arms]
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON values: outcome, findings, figures, failures, when and where."""
@@ -87,10 +87,13 @@ class Verdict:
             "task": study.task.name,
             "inputs": parameters(study.inputs),
             "seeds": list(study.seeds),
-            "arms": [row_json(arm) for arm in self.rows(study)],
+            "arms": [
+                row_json(arm) | {"changed_inputs": dict(study.changes(arm.label))} for arm in self.rows(study)
+            ],
         }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        from rich.markup import escape
         from rich.text import Text
 
         from etude.engine.table import table
@@ -99,9 +102,11 @@ class Verdict:
         for study in self.studies:
             rows = self.rows(study)
             metrics = metrics_of(study.task, [record for each in rows for record in each.records])
-            given = ", ".join(f"{name} {value}" for name, value in parameters(study.inputs).items())
-            yield table(rows, metrics, f"{study.name}: {given}", first=named, width=options.max_width)
+            title = f"{study.name}: {inputs_text(study.inputs)}"
+            yield table(rows, metrics, title, first=named, width=options.max_width)
             for each in rows:
+                if changes := study.changes(each.label):
+                    yield Text(f"  {each.label}: on {inputs_text(changes)}", style="dim")
                 for failure in each.failures:
                     yield Text(f"  {each.label}, seed {failure.seed} failed: {failure.reason}", style="red")
         roles: tuple[tuple[str, tuple[Finding, ...], Status | None], ...] = (
@@ -115,7 +120,7 @@ class Verdict:
                 for finding in findings:
                     yield from _finding_lines(finding, 1, good)
         colour = _COLOURS[self.outcome]
-        yield f"\n[bold {colour}]{self.outcome}[/]  {self.claim.statement}"
+        yield f"\n[bold {colour}]{self.outcome}[/]  {escape(self.claim.statement)}"
 
 
 def decide(must_hold: Sequence[Finding], refuted_if: Sequence[Finding]) -> Outcome:
