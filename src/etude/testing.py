@@ -129,7 +129,7 @@ def check_fields_refused(method: Any, settings: Mapping[str, Any]) -> None:
     for name, hint in hints(method).items():
         if str in options(hint):
             error = _error_of(partial(method, **{**settings, name: "no such value"}))
-            fits = error is None or _names(error, name)
+            fits = error is None or any(_names(error, field.name) for field in dataclasses.fields(method))
             _require(fits, method, f"{name}='no such value' {_instead(error, name)}")
 
 

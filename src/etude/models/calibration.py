@@ -47,7 +47,8 @@ def check_calibration(
     """
     _check_segments(calibration, field)
     main = getattr(model, "main_input_name", None)
-    if main is not None and main not in calibration and "inputs_embeds" not in calibration:
+    stands_in = "inputs_embeds" in calibration and not predicts
+    if main is not None and main not in calibration and not stands_in:
         raise InputError(
             field, f"has no {main}, which {type(model).__name__} takes; it has {_names(calibration)}"
         )
