@@ -18,6 +18,7 @@ from etude.compress.quantize.grids import (
     Integers,
     Range,
     Scales,
+    joined,
     split,
 )
 from etude.compress.quantize.lowrank import Factors, compensate
@@ -89,6 +90,11 @@ class WeightFormat:
     def nearest(self, weight: Tensor) -> Quantized:
         """A weight ``[out, in]`` rounded to nearest in the ranges of its groups."""
         return Quantized.nearest(weight, self.grid, self.group, self.fit(split(weight, self.group)))
+
+    def round(self, weight: Tensor) -> Tensor:
+        """The numbers alone that `nearest` stores, ``[out, in]``."""
+        groups = split(weight, self.group)
+        return joined(self.grid.round(groups, self.fit(groups)), (weight.shape[0], weight.shape[1]))
 
     def put(self, linear: Linear, quantized: Quantized) -> Quantized:
         """Let a layer compute with its quantised weight, compensated if asked for; returns what is stored."""
