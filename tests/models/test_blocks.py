@@ -24,7 +24,7 @@ SEGMENTS, LENGTH = 5, 12
 
 
 def gemma3() -> Any:
-    """Layers that see 4 tokens back, and layers that see all; norms around attention; rotary tables of two kinds."""
+    """Layers that see 4 tokens back and layers that see all; rotary tables of two kinds."""
     config = hf.Gemma3TextConfig(
         vocab_size=64,
         hidden_size=32,
@@ -87,7 +87,9 @@ def check_walk(model: Any, batch: dict[str, Tensor], feed: Any, chunk: int) -> N
             name = f"{prefix}.{block.index}.{linear.name}"
             assert linear.module is model.get_submodule(name)
             assert linear.inputs.segments == SEGMENTS
-            torch.testing.assert_close(linear.inputs.norm(), expected[name].sqrt().float(), rtol=2e-5, atol=1e-6)
+            torch.testing.assert_close(
+                linear.inputs.norm(), expected[name].sqrt().float(), rtol=2e-5, atol=1e-6
+            )
             edit(linear.weight)
             edited.add(name)
         if feed != "dense":
@@ -119,7 +121,8 @@ def test_the_size_of_chunks_does_not_matter(feed: Any, chunk: int) -> None:
     at_once = [x.inputs for b in walk(zoo.llama(), batch, measure=Gram, feed=feed) for x in b.linears]
     chunked = [x.inputs for b in walk(model, batch, measure=Gram, feed=feed, chunk=chunk) for x in b.linears]
     for one, other in zip(at_once, chunked, strict=True):
-        assert (one.tokens, one.segments) == (other.tokens, other.segments) == (SEGMENTS * LENGTH - 11, SEGMENTS)
+        assert one.tokens == other.tokens == SEGMENTS * LENGTH - 11
+        assert one.segments == other.segments == SEGMENTS
         torch.testing.assert_close(one.matrix(), other.matrix(), rtol=1e-5, atol=1e-5)
 
 
@@ -179,7 +182,8 @@ def test_an_error_of_the_model_comes_out_as_it_is(feed: Any) -> None:
 def test_two_walks_at_once_do_not_disturb_each_other() -> None:
     one, other = zoo.llama(), zoo.gpt2()
     pairs = zip(walk(one, inputs(one)), walk(other, inputs(other)), strict=True)
-    assert [(a.index, b.index, len(a.linears), len(b.linears)) for a, b in pairs] == [(0, 0, 7, 4), (1, 1, 7, 4)]
+    seen = [(a.index, b.index, len(a.linears), len(b.linears)) for a, b in pairs]
+    assert seen == [(0, 0, 7, 4), (1, 1, 7, 4)]
 
 
 def test_layers_with_one_input_share_its_statistic() -> None:
@@ -220,7 +224,9 @@ def test_a_statistic_of_ones_own() -> None:
 def test_weights_are_seen_as_out_by_in_and_edited_in_place(make: Callable[[], Any]) -> None:
     model = make()
     for linear in block_linears(model):
-        inside = linear.module(torch.eye(linear.weight.shape[1])) - (0 if linear.bias is None else linear.bias)
+        inside = linear.module(torch.eye(linear.weight.shape[1]))
+        if linear.bias is not None:
+            inside = inside - linear.bias
         torch.testing.assert_close(linear.weight, inside.T.detach())
         linear.weight.zero_()
     assert all(not x.module.weight.any() for x in block_linears(model))

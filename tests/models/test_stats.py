@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def fed(kind: Any, x: Tensor, cuts: list[int], **options: Any) -> Any:
     """A statistic that took ``x`` in pieces; a cut twice at one place makes an empty piece."""
     statistic = kind(x.shape[1], **options)
     ends = [0, *sorted(cuts), len(x)]
-    for start, end in zip(ends[:-1], ends[1:], strict=True):
+    for start, end in pairwise(ends):
         statistic.update(x[start:end], segments=1)
     return statistic
 

@@ -307,7 +307,7 @@ def real_tokens(x: Tensor, mask: Tensor | None) -> Tensor:
 
     ``mask`` is a batch's attention mask; what has another number of rows has no padding.
     """
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])  # not -1: a layer that lost all heads has 0 features
     if mask is None or mask.numel() != len(rows) or bool(mask.all()):
         return rows
     return rows[mask.bool().reshape(-1)]

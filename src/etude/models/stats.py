@@ -12,7 +12,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-
 _TILE = 256
 """Rows of a Gram matrix that are formed together."""
 
