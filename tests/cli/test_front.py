@@ -40,7 +40,10 @@ def test_doctor(etude, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     report = etude("doctor --json").json
     assert report["environment"]["etude"] == package.__version__
     assert set(report["models"]) >= {"nano-llama", "smollm2"}
-    assert report["data"] == {"ETUDE_DATA": str(tmp_path), "available": True, "hub": False}
+    data = report["data"]
+    assert (data["ETUDE_DATA"], data["available"], data["hub"]) == (str(tmp_path), True, False)
+    assert data["sets"]["novels"]["available"]
+    assert "english_novels" in data["sets"]["english_novels"]["hint"]
     assert report["store"]["available"] and report["store"]["runs"] == 0
     assert "toy" in report["plugins"]
 

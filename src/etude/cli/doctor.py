@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -75,10 +76,13 @@ def _has(package: str) -> bool:
 
 
 def _data() -> dict[str, Any]:
+    from etude.data.sets import SETS, find_set
+
     folder = os.environ.get("ETUDE_DATA")
     return {
         "ETUDE_DATA": folder,
         "available": bool(folder) and Path(str(folder)).is_dir(),
+        "sets": {name: _attempt(partial(find_set, name)) for name in SETS},
         "hub": os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0"),
     }
 
@@ -128,14 +132,13 @@ def _table(report: dict[str, Any]) -> Table:
     for name, found in report["extras"].items():
         tell(f"extra {name}", found.get("hint") or "installed", found["available"])
     data = report["data"]
-    tell(
-        "$ETUDE_DATA",
-        data["ETUDE_DATA"] or "not set; a folder of data sets, each in its own folder",
-        data["available"],
-    )
+    for mark, hint in ((True, ""), (False, ": put them into $ETUDE_DATA (--json tells what and from where)")):
+        if names := [name for name, found in data["sets"].items() if found["available"] is mark]:
+            tell("data sets", ", ".join(names) + hint, mark)
+    tell("$ETUDE_DATA", data["ETUDE_DATA"] or "not set: only what is built in is found", data["available"])
     tell(
         "hub",
-        "reached for what is not here" if data["hub"] else "not asked: HF_HUB_OFFLINE is set",
+        "asked for what is not here" if data["hub"] else "not asked: HF_HUB_OFFLINE is set",
         data["hub"],
     )
     store = report["store"]
