@@ -44,6 +44,11 @@ class Comparison:
     records: tuple[Record, ...]
 
     @property
+    def title(self) -> str:
+        """The task's, as a heading."""
+        return self.task.title[:1].upper() + self.task.title[1:]
+
+    @property
     def metrics(self) -> list[Metric]:
         """The metrics of which at least one run has a figure: the task's, then the engine's."""
         return metrics_of(self.task, self.records)

@@ -24,7 +24,7 @@ def page(comparison: Comparison) -> str:
     rows, metrics = comparison.rows(), comparison.metrics
     records, columns = comparison.records, [_column(rows, metric) for metric in metrics]
     return _template().render(
-        task=comparison.task.title,
+        task=comparison.title,
         methods=list(dict.fromkeys(row.method for row in rows)),
         inputs={n: v for n, v in parameters(comparison.inputs).items() if v is not None},
         seeds=comparison.seeds,

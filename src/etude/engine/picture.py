@@ -58,16 +58,16 @@ def axis_title(metric: Metric) -> str:
     return f"{metric.title}{unit}" + (f", {metric.better} is better" if metric.better else "")
 
 
-def wide(values: Sequence[float]) -> bool:
-    """Whether values ask for a logarithmic axis: all above 0, and apart by more than a factor of 20.
+def wide(values: Sequence[float], digits: int) -> bool:
+    """Whether values ask for a logarithmic axis: apart by more than a factor of 20, and none shown as 0.
 
     Examples
     --------
-    >>> wide([1.0, 30.0]), wide([1.0, 3.0]), wide([0.0, 30.0])
+    >>> wide([1.0, 30.0], 2), wide([1.0, 3.0], 2), wide([0.001, 30.0], 2)
     (True, False, False)
     """
     finite = [value for value in values if math.isfinite(value)]
-    return bool(finite) and min(finite) > 0 and max(finite) > 20 * min(finite)
+    return bool(finite) and min(finite) >= 10**-digits and max(finite) > 20 * min(finite)
 
 
 def short_labels(rows: Sequence[Row]) -> tuple[list[str], str]:
@@ -124,19 +124,22 @@ def _panel(axes: Axes, rows: Sequence[Row], cost: Metric, quality: Metric) -> li
         )
         labels += [axes.annotate(p.label, p.at, (0, 0), textcoords="offset points", color=colour, fontsize=8)
                    for p in mine]  # fmt: skip
-    _style(axes, cost, points)
+    _style(axes, cost, quality, points)
     return labels
 
 
-def _style(axes: Axes, cost: Metric, points: Sequence[_Point]) -> None:
+def _style(axes: Axes, cost: Metric, quality: Metric, points: Sequence[_Point]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.margins(0.15)
     axes.set_xlabel(axis_title(cost))
-    for axis, values in ((axes.xaxis, [p.at[0] for p in points]), (axes.yaxis, [p.at[1] for p in points])):
-        if wide(values):
+    for axis, metric, values in (
+        (axes.xaxis, cost, [point.at[0] for point in points]),
+        (axes.yaxis, quality, [point.at[1] for point in points]),
+    ):
+        if wide(values, metric.digits):
             (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) < 1000 * min(values) else (1,)))
             axis.set_minor_formatter(NullFormatter())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.grid(alpha=0.25, linewidth=0.6)

@@ -27,7 +27,7 @@ def table(comparison: Comparison, width: int = terminal.WIDTH) -> Table:
 def heading(comparison: Comparison) -> str:
     """What was compared on what, in a line."""
     given = inputs_text(comparison.inputs)
-    return f"{comparison.task.title}: {given}" if given else comparison.task.title
+    return f"{comparison.title}: {given}" if given else comparison.title
 
 
 def write(comparison: Comparison, folder: str | os.PathLike[str]) -> dict[str, Path]:
