@@ -65,13 +65,25 @@ class Case(Protocol):
 class Task(Protocol):
     """One per folder ``etude/<area>/<task>``, as ``TASK`` in its ``task.py``."""
 
-    name: str
-    title: str
-    inputs: type[Any]
-    """A frozen dataclass of input fields, each with a default; they become flags, as a method's fields do."""
-    metrics: Sequence[Metric]
-    baselines: Sequence[str]
-    """Names of the methods that a comparison adds unless told not to."""
+    @property
+    def name(self) -> str:
+        """What methods call it, and users."""
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+
+    @property
+    def inputs(self) -> type[Any]:
+        """A frozen dataclass of input fields, each with a default; they become flags, as methods' fields do."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """What a run is judged by, in the order of a table's columns."""
+
+    @property
+    def baselines(self) -> Sequence[str]:
+        """Names of the methods that a comparison adds unless told not to."""
 
     def open(self, inputs: Any) -> Case:
         """Load and check what the inputs name, or raise `InputError` naming the field."""
@@ -99,10 +111,13 @@ class Example:
 class Checks(Protocol):
     """What a task adds to `etude.testing.check_method`: ``CHECKS`` in ``checks.py`` beside ``task.py``."""
 
-    verb: str
-    """Name of the function that its methods answer to."""
-    edits: Sequence[str]
-    """The arguments that the verb edits; all others must stay as they were."""
+    @property
+    def verb(self) -> str:
+        """Name of the function that its methods answer to."""
+
+    @property
+    def edits(self) -> Sequence[str]:
+        """The arguments that the verb edits; all others must stay as they were."""
 
     def examples(self) -> Sequence[Example]:
         """Good arguments, one example for each kind that every method must take."""
