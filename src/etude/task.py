@@ -75,7 +75,7 @@ class Task(Protocol):
 
     @property
     def inputs(self) -> type[Any]:
-        """A frozen dataclass of input fields, each with a default; they become flags, like methods' fields."""
+        """A frozen dataclass of input fields, each with a default; they become flags, like a method's."""
 
     @property
     def metrics(self) -> Sequence[Metric]:
