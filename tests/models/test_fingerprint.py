@@ -64,5 +64,5 @@ def test_what_is_no_model_has_none(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match="model: "):
         fingerprint(tmp_path / "nowhere")
     (folder / "model.safetensors").write_bytes(b"")
-    with pytest.raises(InputError, match="model: .*damaged"):
+    with pytest.raises(InputError, match=r"model: .*damaged"):
         fingerprint(folder)

@@ -147,5 +147,5 @@ def test_tokens_that_make_no_sense() -> None:
 
 @pytest.mark.parametrize("kind", ["bert masked", "bert classifier", "t5 encoder", "vit"])
 def test_only_causal_models_have_a_perplexity(kind: str) -> None:
-    with pytest.raises(InputError, match="model: .* no next token"):
+    with pytest.raises(InputError, match=r"model: .* no next token"):
         perplexity(zoo.ZOO[kind](), STREAM, length=16)
