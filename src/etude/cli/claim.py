@@ -24,7 +24,7 @@ def command(tokens: Sequence[str]) -> Callable[..., None]:
     if slug is None:
         return with_flags(claim, [], f"{claim.__doc__}\n\nPapers with a claim: {_known()}.")
     inputs = type(api.find_claim(slug).studies[0].inputs)
-    changes = [each.replace(default=None) for each in flags(inputs, INPUTS)]
+    changes = flags(inputs, INPUTS, optional=True)
     return with_flags(claim, changes, f"{claim.__doc__}\n\nInputs are as the claim states them unless given.")
 
 

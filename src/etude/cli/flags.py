@@ -53,14 +53,23 @@ def open_store(url: str | None) -> Records:
     return Records(url)
 
 
-def flags(cls: type, group: Group) -> list[inspect.Parameter]:
-    """A keyword parameter for each field of a dataclass, with its help, range and default."""
+def flags(cls: type, group: Group, *, optional: bool = False) -> list[inspect.Parameter]:
+    """A keyword parameter for each field of a dataclass, with its help, range and default.
+
+    Parameters
+    ----------
+    cls : the dataclass.
+    group : heading in the help.
+    optional : whether to make None, "as it is", the default of all.
+    """
     return [
         inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=Annotated[_plain(field.hint), _parameter(field, group)],
+            default=None if optional else field.default,
+            annotation=Annotated[
+                _plain(field.hint) | None if optional else _plain(field.hint), _parameter(field, group)
+            ],
         )
         for field in fields(cls)
     ]
