@@ -58,6 +58,7 @@ claims: $(VENV)/.installed ## check every implemented paper's claim again
 	$(BIN)/etude claim --all --out src/etude/claims/results
 
 bench: $(VENV)/.installed-dev ## speed and memory beside peer libraries
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/prune.py
 
 lock: $(BIN)/python ## pin what the ranges of pyproject.toml resolve to today

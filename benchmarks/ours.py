@@ -1,0 +1,96 @@
+"""Etude's own jobs, each in a process of its own: ``ours.py JOB RESULT``; see `JOBS` for the kinds."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import etude
+from etude.engine.measure import measured
+from etude.models.blocks import walk
+from etude.models.measure import parameter_count, perplexity, sparsity
+
+
+def passes(job: dict[str, Any]) -> dict[str, Any]:
+    """CPU seconds of plain passes over the calibration tokens, for each batch size asked for."""
+    model, ids = load(job)
+    return {
+        "forward": {batch: forward(model, ids, batch) for batch in job["forward"]},
+        "backward": {batch: backward(model, ids, batch) for batch in job["backward"]},
+        "model_mb": 4e-6 * parameter_count(model),
+        "activations_mb": activations_mb(model, ids),
+    }
+
+
+def prune(job: dict[str, Any]) -> dict[str, Any]:
+    """Prune and save; beside it, in the same process, the passes that the method is measured against."""
+    model, ids = load(job)
+    method = etude.methods()[job["method"]](**job["fields"])
+    plain = {
+        "forward_s": forward(model, ids, job["forward"]),
+        "backward_s": backward(model, ids, job["backward"]) if job["gradients"] else None,
+    }
+    with measured() as figures:
+        method.prune(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    etude.models.save(model, None, job["out"])
+    return plain | figures
+
+
+def judge(job: dict[str, Any]) -> dict[str, Any]:
+    """Perplexity and size of a checkpoint, whoever wrote it: one ruler for all."""
+    model, _ = etude.models.load(job["model"])
+    return {
+        "perplexity": perplexity(model, load_file(job["evaluation"])["input_ids"]),
+        "parameters": parameter_count(model),
+        "sparsity": sparsity(model),
+    }
+
+
+def load(job: dict[str, Any]) -> tuple[Any, Tensor]:
+    """The model, warm, and the calibration ids: first-time costs and untouched pages count for nobody."""
+    model, _ = etude.models.load(job["model"])
+    ids = load_file(job["calibration"])["input_ids"]
+    with torch.no_grad():
+        model(ids[:1])
+    return model, ids
+
+
+def forward(model: Any, ids: Tensor, batch: int) -> float:
+    """CPU seconds of ``model(ids)``, logits included, ``batch`` segments at a time."""
+    started = time.process_time()
+    with torch.no_grad():
+        for piece in torch.split(ids, batch):
+            model(input_ids=piece, use_cache=False)
+    return time.process_time() - started
+
+
+def backward(model: Any, ids: Tensor, batch: int) -> float:
+    """CPU seconds of loss and gradient of every weight, accumulated, ``batch`` segments at a time."""
+    started = time.process_time()
+    for piece in torch.split(ids, batch):
+        model(input_ids=piece, labels=piece, use_cache=False).loss.backward()
+    model.zero_grad(set_to_none=True)
+    return time.process_time() - started
+
+
+def activations_mb(model: Any, ids: Tensor) -> float:
+    """What enters the linear layers of one block over all calibration tokens, in float32."""
+    block = next(walk(model, {"input_ids": ids[:1]}, feed="dense"))
+    widths = {id(linear.inputs): linear.weight.shape[1] for linear in block.linears}
+    return 4e-6 * ids.numel() * sum(widths.values())
+
+
+JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {f.__name__: f for f in (passes, prune, judge)}
+
+if __name__ == "__main__":
+    asked = json.loads(Path(sys.argv[1]).read_text())
+    torch.set_num_threads(1)
+    Path(sys.argv[2]).write_text(json.dumps(JOBS[asked["kind"]](asked)))

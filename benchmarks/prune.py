@@ -1,0 +1,281 @@
+"""Pruning beside peer libraries: CPU seconds, memory and perplexity on one model and the same files.
+
+Every method runs in a process of its own on one thread. Etude's are set against plain passes over the
+calibration tokens, timed in the same process, and against the peer that does the same work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common import HERE, Unavailable, machine, peer_python, play, table, write_results
+
+OURS = HERE / "ours.py"
+FORWARD_BATCHES = (1, 2, 4, 8, 16, 32)
+BACKWARD_BATCHES = (1, 2, 4, 8)
+TEXT, BUILT_IN = "wikitext2_valid_test", "novels"
+SEED = 0
+SEGMENTS, SEGMENT = 16, 251
+"""Held-out text: the first 16 segments of 251 tokens, 4,000 predictions."""
+MEMORY_MARGIN = 0.15
+Seconds = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table: a method of Etude's or of a peer's, with its settings.
+
+    ``against`` names the plain passes that it is timed against, ``most`` the ratio it must not exceed,
+    ``beside`` the peer's line that does the same work.
+    """
+
+    title: str
+    method: str
+    fields: dict[str, Any]
+    by: str = "etude"
+    against: str | None = None
+    most: float | None = None
+    beside: str | None = None
+
+
+LC_WANDA, LC_SPARSEGPT = "llm-compressor Wanda 50 %", "llm-compressor SparseGPT 50 %"
+TP_MAGNITUDE, TP_TAYLOR = "torch-pruning magnitude, MLP 20 %", "torch-pruning Taylor, MLP 20 %"
+HALF, FIFTH = {"sparsity": 0.5}, {"ratio": 0.2}
+# A fifth of the channels of SmolLM2's MLPs is 15 % of what its blocks hold.
+MLP = {"ratio": 0.15}
+FIRST_ORDER = {"taylor": "param_first", "samples": 32, "uniform": True}
+ENTRIES = (
+    Entry("dense", "dense", {}),
+    Entry("magnitude 50 %", "magnitude", HALF),
+    Entry("Wanda 50 %", "wanda", HALF, against="forward", most=1.15, beside=LC_WANDA),
+    Entry("Wanda 50 %, feed=block", "wanda", {**HALF, "feed": "block"}, against="forward"),
+    Entry("SparseGPT 50 %", "sparsegpt", HALF, against="forward", beside=LC_SPARSEGPT),
+    Entry("GBLM 50 %", "gblm", HALF, against="backward", most=1.2),
+    Entry("Wanda-sp 20 %", "wanda-sp", FIFTH, against="forward"),
+    Entry("FLAP 20 %", "flap", FIFTH, against="forward", most=1.15),
+    Entry("LLM-Pruner 20 %", "llm-pruner", {**FIFTH, "samples": 32}, against="backward"),
+    Entry("magnitude, structured, 15 %", "magnitude-sp", MLP, beside=TP_MAGNITUDE),
+    Entry("FLAP, MLP alone, 15 %", "flap", {**MLP, "structure": "UL-MM", "groups": 0}, beside=TP_TAYLOR),
+    Entry(
+        "LLM-Pruner, first order, 15 %",
+        "llm-pruner",
+        {**MLP, **FIRST_ORDER},
+        against="backward",
+        beside=TP_TAYLOR,
+    ),
+    Entry(LC_WANDA, "wanda", HALF, by="llm-compressor"),
+    Entry(LC_SPARSEGPT, "sparsegpt", HALF, by="llm-compressor"),
+    Entry(TP_MAGNITUDE, "magnitude", FIFTH, by="torch-pruning"),
+    Entry(TP_TAYLOR, "taylor", FIFTH, by="torch-pruning"),
+)
+
+
+@dataclass
+class Bench:
+    """The files that all jobs share, and what has been measured so far."""
+
+    folder: Path
+    model: Path
+    passes: dict[str, Any] = field(default_factory=dict)
+    runs: dict[str, list[Seconds]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, str]:
+        return {"model": str(self.model), "calibration": str(self.folder / "calibration.safetensors")}
+
+    def measure_passes(self) -> None:
+        """Time plain passes at several batch sizes, and keep the best."""
+        job = {"kind": "passes", **self.files, "forward": FORWARD_BATCHES, "backward": BACKWARD_BATCHES}
+        self.passes = play(OURS, job)
+
+    def best(self, kind: str) -> int:
+        """The batch size at which plain passes are fastest."""
+        seconds: Seconds = self.passes[kind]
+        return int(min(seconds, key=seconds.__getitem__))
+
+    def run(self, entry: Entry) -> None:
+        """Run one line once more; its perplexity is measured the first time."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as out:
+            pruned = str(Path(out, "pruned"))
+            figures = self._prune(entry, pruned)
+            before = self.runs.setdefault(entry.title, [])
+            if not before:
+                evaluation = str(self.folder / "evaluation.safetensors")
+                figures |= play(OURS, {"kind": "judge", "model": pruned, "evaluation": evaluation})
+            before.append(figures)
+
+    def _prune(self, entry: Entry, out: str) -> dict[str, Any]:
+        job = {**self.files, "method": entry.method, "fields": entry.fields, "out": out}
+        if entry.by != "etude":
+            batch = {"batch": self.best("backward")}
+            return play(HERE / "peers" / f"{entry.by}.py", {**job, **batch}, peer_python(entry.by))
+        batches = {kind: self.best(kind) for kind in ("forward", "backward")}
+        return play(OURS, {"kind": "prune", **job, **batches, "gradients": entry.against == "backward"})
+
+    def seconds(self, title: str) -> float | None:
+        """Median CPU seconds of a line."""
+        runs = self.runs.get(title)
+        return statistics.median(run["cpu_s"] for run in runs) if runs else None
+
+    def row(self, entry: Entry) -> dict[str, Any]:
+        """One line of the table."""
+        runs = self.runs.get(entry.title)
+        if not runs:
+            return {"method": entry.title, "note": self.failures.get(entry.title)}
+        own, peer = self.seconds(entry.title), self.seconds(entry.beside) if entry.beside else None
+        return {
+            "method": entry.title,
+            "CPU s": own,
+            "× passes": median_ratio(runs, entry.against) if entry.against else None,
+            "of": {"forward": "forward", "backward": "forward + backward"}.get(entry.against or ""),
+            "at most": entry.most,
+            "× peer's time": own / peer if own is not None and peer is not None else None,
+            "extra MB": round(max(run["extra_mb"] for run in runs)),
+            "M parameters": round(runs[0]["parameters"] / 1e6, 1),
+            "zeros %": round(100 * runs[0]["sparsity"], 1),
+            "perplexity": runs[0]["perplexity"],
+        }
+
+    def memory_allowed(self) -> float:
+        """MB above the loaded model: one block's activations, and 15 % of both."""
+        model, activations = self.passes["model_mb"], self.passes["activations_mb"]
+        return float((model + activations) * (1 + MEMORY_MARGIN) - model)
+
+
+def median_ratio(runs: Sequence[Seconds], against: str) -> float:
+    """Median over runs of a method's CPU seconds to those of the passes in the same process."""
+    return statistics.median(run["cpu_s"] / run[f"{against}_s"] for run in runs)
+
+
+def prepared(options: argparse.Namespace, folder: Path) -> Bench:
+    """Write what every job reads: the model as a checkpoint, calibration and evaluation tokens."""
+    from safetensors.torch import save_file
+
+    import etude
+
+    model, tokenizer = etude.models.load(options.model)
+    known = etude.data.calibration(
+        options.data, tokenizer, samples=options.samples, length=options.length, seed=SEED
+    )
+    # The first segments, where etude.data.evaluation spreads them over the text: published figures do so.
+    text = "\n".join(etude.data.load(options.data, "evaluation"))
+    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)["input_ids"][0]
+    unseen = ids[: SEGMENTS * SEGMENT].view(SEGMENTS, SEGMENT).clone()
+    etude.models.save(model, tokenizer, folder / "model")
+    save_file({"input_ids": known["input_ids"]}, folder / "calibration.safetensors")
+    save_file({"input_ids": unseen}, folder / "evaluation.safetensors")
+    return Bench(folder, folder / "model")
+
+
+def measure(bench: Bench, entries: Sequence[Entry], repeats: int) -> None:
+    """Run all lines, in turn, as often as asked; what fails is noted and the rest goes on."""
+    bench.measure_passes()
+    for repeat in range(repeats):
+        for entry in entries:
+            print(f"[{repeat + 1}/{repeats}] {entry.title}", file=sys.stderr)
+            try:
+                bench.run(entry)
+            except Unavailable as reason:
+                bench.failures[entry.title] = str(reason)
+
+
+NOTES = """\
+CPU seconds on one thread. "× passes": against plain passes over the same tokens in the same process,
+logits included, at their best batch size (forward {forward}, forward + backward {backward}).
+Extra MB: peak of pruning alone, above the loaded model of {model:.0f} MB. What enters the linear layers of
+one block over all calibration tokens is {activations:.0f} MB; model and that, plus 15 %, allow
+{allowed:.0f} MB."""
+
+
+def report(bench: Bench, entries: Sequence[Entry]) -> str:
+    """The tables, and what their figures mean."""
+    names = {"forward": "forward", "backward": "forward + backward"}
+    sweeps = [
+        {"passes, CPU s": name, **{f"batch {batch}": spent for batch, spent in bench.passes[kind].items()}}
+        for kind, name in names.items()
+    ]
+    notes = NOTES.format(
+        forward=bench.best("forward"),
+        backward=bench.best("backward"),
+        model=bench.passes["model_mb"],
+        activations=bench.passes["activations_mb"],
+        allowed=bench.memory_allowed(),
+    )
+    return "\n\n".join([table(sweeps), table([bench.row(entry) for entry in entries]), notes])
+
+
+def text_at_hand() -> str:
+    """WikiText-2, by which the peers' published figures go, or else the built-in text."""
+    from etude import InputError
+    from etude.data.sets import find_set
+
+    try:
+        return TEXT if find_set(TEXT) else BUILT_IN
+    except InputError:
+        return BUILT_IN
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", default="smollm2", help="whatever `etude run --model` takes")
+    add("--data", default=text_at_hand(), help="whatever `etude run --data` takes")
+    add("--samples", type=int, default=32, help="calibration segments")
+    add("--length", type=int, default=128, help="tokens in a calibration segment")
+    add("--repeats", type=int, default=1, help="runs of every line; medians are printed")
+    add("--peers", action=argparse.BooleanOptionalAction, default=True, help="run peer libraries too")
+    add("--only", nargs="+", metavar="WORD", help="only lines whose title holds one of these words")
+    add("--json", action="store_true", help="print the results as JSON instead of tables")
+    return parser.parse_args(argv)
+
+
+def chosen(options: argparse.Namespace) -> list[Entry]:
+    """The lines that the options ask for."""
+    words = [word.lower() for word in options.only or [""]]
+    return [
+        entry
+        for entry in ENTRIES
+        if (options.peers or entry.by == "etude") and any(word in entry.title.lower() for word in words)
+    ]
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    from etude import InputError
+
+    options = arguments()
+    entries = chosen(options)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            bench = prepared(options, Path(folder))
+            measure(bench, entries, options.repeats)
+        except (InputError, Unavailable) as error:
+            sys.exit(str(error))
+    rows = [bench.row(entry) for entry in entries]
+    results = {
+        "machine": machine(),
+        "options": vars(options),
+        "passes": bench.passes,
+        "memory_allowed_mb": bench.memory_allowed(),
+        "rows": rows,
+        "runs": bench.runs,
+        "failures": bench.failures,
+    }
+    print(json.dumps(results, indent=1, ensure_ascii=False) if options.json else report(bench, entries))
+    print(f"written to {write_results('prune', results)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
