@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from etude.compress.prune import importance as files
-from etude.compress.prune.checks import biased, fused, grouped, tokens
+from etude.compress.examples import biased, fused, grouped, tokens
 from etude.compress.prune.d_pruner import DPruner
 from etude.errors import InputError
 from etude.models.blocks import block_linears

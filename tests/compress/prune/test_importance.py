@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etude.compress.prune.checks import biased, fused, grouped
+from etude.compress.examples import biased, fused, grouped
 from etude.compress.prune.importance import apportion, load, remove_lowest, save, share_of_linears
 from etude.errors import InputError
 from etude.models.blocks import block_linears

@@ -88,7 +88,7 @@ class DPruner:
 
     References
     ----------
-    Zhang et al., "Pruning as a Domain-specific LLM Extractor", Findings of NAACL 2024, eqs. 2-8.
+    Zhang et al., "Pruning as a Domain-specific LLM Extractor", Findings of NAACL 2024.
     arXiv:2405.06275.
     """
 
@@ -190,11 +190,10 @@ class DPruner:
             for linear in linears:
                 weight, gradient = linear.weight, _gradient(linear)
                 if general:
-                    h = squares[linear.name].lerp_(gradient.square(), 1 / step)
-                    restraint = 2 * self.regularisation * rate**2 * general[linear.name]
-                    gradient += restraint * (
-                        gradient * h if self.form == "paper" else gradient.square() / count
-                    )
+                    squared = gradient.square()
+                    mean = squares[linear.name].lerp_(squared, 1 / step)
+                    pull = gradient * mean if self.form == "paper" else squared / count
+                    gradient += 2 * self.regularisation * rate**2 * general[linear.name] * pull
                 change = gradient * weight
                 change += second * change.square()
                 importance[linear.name] += (change + weight**3 if self.cubic else change).abs()
@@ -273,8 +272,10 @@ def check_texts(
 
 
 def _gradient(linear: Linear) -> Tensor:
-    """The gradient of a layer's weight as ``[out, in]``; a view."""
-    gradient: Tensor = linear.module.weight.grad  # type: ignore[assignment]
+    """The gradient of a layer's weight as ``[out, in]``, a view; `InputError` if there is none."""
+    gradient: Tensor | None = linear.module.weight.grad  # type: ignore[assignment]
+    if gradient is None:
+        raise InputError("model", f"{linear.name} is cut off from the loss and has no gradient")
     return gradient.T if is_transposed(linear.module) else gradient
 
 
