@@ -7,6 +7,7 @@ import pytest
 import etude
 from etude import InputError
 from etude.engine.run import RunFailed
+from etude.method import method
 
 
 def test_run_by_name_takes_inputs_and_settings_together(tmp_path: Path) -> None:
@@ -32,6 +33,15 @@ def test_run_by_instance() -> None:
 def test_a_name_that_is_neither_input_nor_setting_is_refused() -> None:
     with pytest.raises(InputError, match="did you mean share"):
         etude.run("toy-mean", shar=0.5)
+
+
+def test_a_field_that_is_also_an_input_is_refused() -> None:
+    @method("toy-both", task="toy")
+    class Both:
+        size: int = 3
+
+    with pytest.raises(InputError, match="toy-both: its field size is an input of toy too"):
+        etude.run(Both())
 
 
 def test_a_failure_carries_its_record() -> None:

@@ -214,9 +214,16 @@ def grid(methods: Iterable[str | Any], settings: Settings) -> list[Any]:
     return instances
 
 
-def split(cls: type, task: Task, values: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Values by whose fields they are: the method's, and the task's inputs'."""
+def split(cls: type[Any], task: Task, values: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values by whose fields they are: the method's, and the task's inputs'.
+
+    Raises
+    ------
+    InputError : for a name that is a field of neither, or of both.
+    """
     own, given = ({f.name for f in fields(each)} for each in (cls, task.inputs))
+    for name in sorted(own & given):
+        raise InputError(cls.name, f"its field {name} is an input of {task.name} too; rename the field")
     for name in values:
         if name not in own | given:
             raise unknown(name, name, own | given)

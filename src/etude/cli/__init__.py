@@ -73,13 +73,13 @@ def application(arguments: list[str]) -> App:
     for place, (name, (where, text)) in enumerate(COMMANDS.items()):
         if name in WITH_FLAGS and arguments[:1] == [name]:
             command = import_module(f"etude.cli.{name}").command(arguments[1:])
-            app.command(command, name=name)
+            app.command(command, name=name, usage=f"Usage: etude {name} {WITH_FLAGS[name]} [OPTIONS]")
         else:
             app.command(where, name=name, help=text, sort_key=place)
     return app
 
 
-WITH_FLAGS = ("run", "compare", "claim")
+WITH_FLAGS = {"run": "METHOD", "compare": "METHOD...", "claim": "PAPER..."}
 """Commands whose flags depend on what they are called with: their modules have ``command(tokens)``."""
 
 COMMANDS = {

@@ -37,8 +37,9 @@ def command(tokens: Sequence[str]) -> Callable[..., None]:
     if name is None:
         return with_flags(run, [], f"{run.__doc__}\n\n{known_methods()}")
     cls: Any = catalog.method(name)
-    own = flags(cls, Group(f"Settings of {name}", sort_key=1))
-    inputs = flags(catalog.task(cls.task).inputs, INPUTS)
+    task = catalog.task(cls.task)
+    api.split(cls, task, {})
+    own, inputs = flags(cls, Group(f"Settings of {name}", sort_key=1)), flags(task.inputs, INPUTS)
     return with_flags(run, own + inputs, f"{summary(cls)}\n\n{_paper(cls)}")
 
 
