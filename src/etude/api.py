@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from etude import catalog
 from etude.errors import InputError, unknown
-from etude.fields import Field, build, fields
+from etude.fields import Field, build, field, fields
 
 if TYPE_CHECKING:
     from etude.engine.claim import Verdict
@@ -193,24 +193,18 @@ def grid(methods: Iterable[str | Any], settings: Settings) -> list[Any]:
     InputError : for a setting that applies to none of the methods, naming the fields that exist.
     """
     chosen = list(methods)
-    used: set[str] = set()
+    classes = [as_class(method) for method in chosen]
+    _check_used(settings, classes)
     instances: list[Any] = []
-    for method in chosen:
+    for method, cls in zip(chosen, classes, strict=True):
         if not isinstance(method, str):
             instances.append(method)
             continue
-        cls = catalog.method(method)
-        mine = {
-            field: key
-            for field in fields(cls)
-            for key in (field.name, f"{cls.name}.{field.name}")
-            if key in settings
-        }
-        used.update(mine.values(), (field.name for field in mine if field.name in settings))
-        several = [_several(field, settings[key]) for field, key in mine.items()]
-        for values in itertools.product(*several):
-            instances.append(build(cls, {field.name: v for field, v in zip(mine, values, strict=True)}))
-    _check_used(settings, used, [as_class(method) for method in chosen])
+        own = {name: settings[key] for name, key in _keys(cls, settings).items()}
+        several = [_several(field(cls, name), values) for name, values in own.items()]
+        instances += [
+            build(cls, dict(zip(own, values, strict=True))) for values in itertools.product(*several)
+        ]
     return instances
 
 
@@ -238,20 +232,27 @@ def as_class(method: str | Any) -> Any:
     return catalog.method(method) if isinstance(method, str) else type(method)
 
 
-def _several(field: Field, values: Any) -> Sequence[Any]:
+def _several(of: Field, values: Any) -> Sequence[Any]:
     """The values to try for a field; text, as it comes from a shell, in the field's type."""
     several = (
         list(values) if isinstance(values, Iterable) and not isinstance(values, (str, tuple)) else [values]
     )
     if not several:
-        raise InputError(field.name, "has no value to try; give one or more")
-    return [field.parse(value) if isinstance(value, str) else value for value in several]
+        raise InputError(of.name, "has no value to try; give one or more")
+    return [of.parse(value) if isinstance(value, str) else value for value in several]
 
 
-def _check_used(settings: Settings, used: set[str], classes: Sequence[Any]) -> None:
+def _keys(cls: type[Any], settings: Settings) -> dict[str, str]:
+    """The setting for each field that has one: the method's own before the common one."""
+    names = [each.name for each in fields(cls)]
+    common = {name: name for name in names if name in settings}
+    own = {name: f"{cls.name}.{name}" for name in names if f"{cls.name}.{name}" in settings}
+    return common | own
+
+
+def _check_used(settings: Settings, classes: Sequence[type[Any]]) -> None:
+    usable = {key for cls in classes for f in fields(cls) for key in (f.name, f"{cls.name}.{f.name}")}
     for name in settings:
-        if name not in used:
-            have = "; ".join(
-                f"{cls.name}: {', '.join(f.name for f in fields(cls)) or 'none'}" for cls in classes
-            )
-            raise InputError(name, f"is a field of none of these methods ({have})")
+        if name not in usable:
+            have = (f"{cls.name}: {', '.join(f.name for f in fields(cls)) or 'none'}" for cls in classes)
+            raise InputError(name, f"is a field of none of these methods ({'; '.join(have)})")
