@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from etude.compress.prune import importance as files
 from etude.compress.examples import biased, fused, grouped, tokens
 from etude.compress.prune.d_pruner import DPruner
+from etude.compress.prune.sparsegpt import scan
 from etude.errors import InputError
 from etude.models.blocks import block_linears
 from etude.seeds import seeded
@@ -208,6 +209,27 @@ def test_general_importance_scores_an_output_error() -> None:
     weight = matrices(grouped())[name].detach().double()
     error = 2 / len(GENERAL["input_ids"]) * (x[:, -1:] @ weight[:, -1:].T).square().sum(0)
     torch.testing.assert_close(general[name][:, -1].double(), error, rtol=1e-3, atol=0)
+
+
+def scores(weight: Tensor, hessian: Tensor) -> Tensor:
+    """What a scan says of the weights, run by run, while it removes the lower half."""
+    heard: list[Tensor] = []
+
+    def choose(score: Tensor) -> Tensor:
+        heard.append(score.clone())
+        return score < score.median()
+
+    scan(weight.clone(), hessian, choose, width=4, damping=0.01)
+    return torch.cat(heard, 1)
+
+
+def test_among_independent_inputs_general_importance_is_wandas_score_squared() -> None:
+    """A diagonal H: G = w^2 (H_jj + damping); among inputs that are alike, w^2 up to a factor."""
+    torch.manual_seed(0)
+    weight, diagonal = torch.randn(5, 12), torch.rand(12) + 0.5
+    damped = diagonal + 0.01 * diagonal.mean()
+    torch.testing.assert_close(scores(weight, diagonal.diag()), weight**2 * damped)
+    torch.testing.assert_close(scores(weight, 3 * torch.eye(12)), weight**2 * 3.03)
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 0.77])
