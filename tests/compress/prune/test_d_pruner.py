@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from etude.compress.prune import importance as files
 from etude.compress.examples import biased, fused, grouped, tokens
+from etude.compress.prune import importance as files
 from etude.compress.prune.d_pruner import DPruner
 from etude.compress.prune.sparsegpt import scan
 from etude.errors import InputError
