@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 
 from etude.errors import InputError
@@ -181,6 +182,8 @@ def expressed(model: Any, config: Any) -> tuple[Any, dict[str, Tensor]] | None:
     ours, theirs = _shapes(model), _shapes(plain)
     if left.attributes or any(theirs[name] != _with_bias(ours[name]) for name in left.layers):
         return None
+    if _buffers(model) != _buffers(plain):
+        return None
     return config, {f"{name}.bias": torch.zeros(ours[name].out_features) for name in left.layers}
 
 
@@ -194,15 +197,35 @@ def _adjusted(model: Any, config: Any) -> Any:
         widths = {ours[n].out_features for n in others if ours[n].out_features != theirs[n].out_features}
         if hasattr(config, key) and len(widths) == 1 and 0 not in widths:
             setattr(config, key, widths.pop())
-    head = getattr(config, "head_dim", None)
+    heads = {}
     for key, projection in (("num_attention_heads", "q_proj"), ("num_key_value_heads", "k_proj")):
         widths = {ours[name].out_features for name in attention if name.endswith(projection)}
-        if head and hasattr(config, key) and len(widths) == 1 and 0 not in widths:
-            setattr(config, key, widths.pop() // head)
+        if hasattr(config, key) and len(widths) == 1 and 0 not in widths:
+            heads[key] = widths.pop()
+    config = _with_heads(type(model), config, heads)
     for key, names in (("attention_bias", attention), ("mlp_bias", others)):
         if hasattr(config, key) and any(ours[name].bias and not theirs[name].bias for name in names):
             setattr(config, key, True)
     return config
+
+
+def _with_heads(model_class: Any, config: Any, widths: Mapping[str, int]) -> Any:
+    """The configuration with as many heads as fill these widths, or as it is if it does not accept them."""
+    size = getattr(config, "head_dim", None)
+    if not size and hasattr(config, "hidden_size") and hasattr(config, "num_attention_heads"):
+        size = config.hidden_size // config.num_attention_heads
+    if not widths or not size:
+        return config
+    candidate = copy.deepcopy(config)
+    candidate.head_dim = size
+    for key, width in widths.items():
+        setattr(candidate, key, width // size)
+    try:
+        candidate.validate()  # LLaMA's, for one, wants a number of heads that divides the hidden size
+        stock(model_class, candidate)
+    except (ValueError, StrictDataclassError):
+        return config
+    return candidate
 
 
 def _split(names: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -213,6 +236,10 @@ def _split(names: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def _shapes(model: nn.Module) -> dict[str, Layer]:
     return {name: Layer.of(module) for name, module in linears(model).items()}
+
+
+def _buffers(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: buffer.shape for name, buffer in model.named_buffers()}
 
 
 def _numbers(module: nn.Module) -> dict[str, int]:
