@@ -1,0 +1,1 @@
+"""Files of quantised weights that other tools load."""
