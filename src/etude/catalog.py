@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -65,20 +66,19 @@ def paper(slug: str) -> Card:
 
 def tasks() -> dict[str, Task]:
     """All tasks by name; imports every task and plug-in."""
-    found = [(_task_of(package), package) for package in _packages()]
-    found += [(module.TASK, entry.value) for entry, module in _plugins() if hasattr(module, "TASK")]
+    found = chain(((_task_of(package), package) for package in _packages()), _plugin_tasks())
     return _unique((task.name, task, source) for task, source in found)
 
 
 def task(name: str) -> Task:
-    """One task by name, without importing the others if its folder has that name.
+    """One task by name; the others are imported only if neither a folder nor a plug-in has that name.
 
     Raises
     ------
     InputError : with the nearest names.
     """
-    for package in sorted(_packages(), key=lambda package: not package.endswith(f".{name}")):
-        candidate = _task_of(package)
+    likely = (_task_of(package) for package in _packages() if package.endswith(f".{name}"))
+    for candidate in chain(likely, (brought for brought, _ in _plugin_tasks())):
         if candidate.name == name:
             return candidate
     every = tasks()
@@ -266,6 +266,13 @@ def _plugins() -> tuple[tuple[EntryPoint, ModuleType], ...]:
                 entry.name, f"plug-in {entry.value} cannot be imported ({reason}); mend or uninstall it"
             ) from error
     return tuple(loaded)
+
+
+def _plugin_tasks() -> Iterator[tuple[Task, str]]:
+    """The tasks that plug-ins bring, and where they come from."""
+    for entry, module in _plugins():
+        if hasattr(module, "TASK"):
+            yield module.TASK, entry.value
 
 
 def _plugin_papers() -> Iterator[Path]:
