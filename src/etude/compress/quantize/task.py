@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import annotated_types as at
 
@@ -30,6 +30,8 @@ class Inputs:
     samples : segments of calibration text.
     length : tokens in a segment, of calibration and of evaluation.
     segments : held-out segments to judge by, at most.
+    format : of the checkpoint: "dense", with the weights decoded, which everything loads, or
+        "compressed-tensors", packed, which transformers and vLLM load with the library of that name.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class Inputs:
     samples: Annotated[int, at.Ge(1)] = 128
     length: Annotated[int, at.Ge(2)] = 128
     segments: Annotated[int, at.Ge(1)] = 128
+    format: Literal["dense", "compressed-tensors"] = "dense"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -92,9 +95,13 @@ class QuantizeCase:
         return self.subject.evaluation(self.inputs.data)
 
     def check(self, method: Any) -> None:
-        """Raise `InputError` if ``method`` does not fit the model."""
+        """Raise `InputError` if ``method`` does not fit the model, or the format what it makes of it."""
         if hasattr(method, "check"):
             method.check(self.subject.model)
+        if self.inputs.format == "compressed-tensors":
+            from etude.compress.quantize.formats import compressed_tensors
+
+            compressed_tensors.check(method, self.subject.model)
 
     def trial(self, seed: int) -> QuantizeTrial:
         """A freshly loaded model and its own draw of calibration text."""
@@ -132,10 +139,15 @@ class QuantizeTrial:
         }
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint that transformers loads, with the weights decoded."""
+        """Write a checkpoint that transformers loads, in the format asked for; dense if nothing is stored."""
         from etude import models
+        from etude.compress.quantize.formats import compressed_tensors
 
-        models.save(self.model, self.case.subject.tokenizer, folder)
+        tokenizer = self.case.subject.tokenizer
+        if self.case.inputs.format == "dense" or not self.stored:
+            models.save(self.model, tokenizer, folder)
+        else:
+            compressed_tensors.write(self.model, tokenizer, self.stored, folder)
 
 
 TASK = Quantize()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from etude.compress.quantize.formats.packing import packed, unpacked
+from etude.compress.quantize.gptq import Gptq
 from etude.compress.quantize.grids import Integers
 from etude.compress.quantize.quantized import Quantized
 from etude.compress.quantize.weights import WeightFormat
@@ -36,6 +37,14 @@ def check(method: Any, model: nn.Module) -> None:
         raise InputError("format", f"{NAME} is written for integers only, not {method.numbers}; use dense")
     if method.convention == "gguf" and not method.symmetric:
         raise InputError("format", f"{NAME} has whole zero points, which convention gguf has not; use dense")
+    if (
+        isinstance(method, Gptq)
+        and method.act_order
+        and not (method.static_groups or method.group == "channel")
+    ):
+        raise InputError(
+            "format", f"{NAME} has only groups of consecutive columns; set static_groups, or use dense"
+        )
     transposed = next((x.name for x in block_linears(model) if is_transposed(x.module)), None)
     if transposed is not None:
         raise InputError("format", f"{NAME} does not know transposed layers such as {transposed}; use dense")
@@ -95,8 +104,6 @@ def encode(layer: Quantized) -> dict[str, Tensor]:
         tensors["weight_zero_point"] = (layer.zero.reshape(-1) - half).to(torch.int8)
     elif layer.zero is not None:
         tensors["weight_zero_point"] = packed(layer.zero.T, grid.bits).T.contiguous()
-    if layer.index is not None:
-        tensors["weight_g_idx"] = layer.index.to(torch.int32)
     return tensors
 
 
@@ -113,7 +120,7 @@ def decode(tensors: Mapping[str, Tensor], bits: int) -> Tensor:
     point = tensors.get("weight_zero_point")
     if point is not None:
         zero = zero + point if point.ndim == 1 else unpacked(point.T, bits, len(scale)).T.float()
-    index = tensors.get("weight_g_idx", torch.arange(columns) // (columns // groups)).long()
+    index = torch.arange(columns) // (columns // groups)
     return (level - zero[:, index]) * scale[:, index]
 
 
@@ -127,7 +134,7 @@ def configuration(model: nn.Module, stored: Mapping[str, Quantized]) -> dict[str
         "strategy": "group" if isinstance(layer.by, int) else layer.by,
         "group_size": layer.by if isinstance(layer.by, int) else None,
         "dynamic": False,
-        "actorder": "group" if any(each.index is not None for each in stored.values()) else None,
+        "actorder": None,
     }
     kind = "int-quantized" if _as_bytes(layer) else "pack-quantized"
     others = [name for name, x in model.named_modules() if isinstance(x, nn.Linear) and name not in stored]
