@@ -44,6 +44,7 @@ def test_a_folder_gives_model_and_tokenizer(folder: Path) -> None:
     model, tokenizer = load(folder)
     assert zoo.same(model, zoo.llama())
     assert tokenizer.eos_token == "<end>"
+    assert model.name_or_path == str(folder)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert all(parameter.requires_grad for parameter in model.parameters())
 
@@ -161,6 +162,15 @@ def test_weights_missing_cut_off_or_not_finite(folder: Path) -> None:
     refused(folder, "lacks 1 tensors", "model.norm.weight")
     weights.unlink()
     refused(folder, "no model.safetensors")
+
+
+def test_a_bias_that_would_be_dropped_is_refused_and_an_extra_head_is_not(folder: Path) -> None:
+    state = {name: tensor.clone() for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file({**state, "pooler.dense.weight": torch.ones(3)}, folder / "model.safetensors")
+    assert zoo.same(load(folder)[0], zoo.llama())
+    state["model.layers.1.mlp.down_proj.bias"] = torch.ones(32)
+    save_file(state, folder / "model.safetensors")
+    refused(folder, "model.layers.1.mlp.down_proj.bias", "no place")
 
 
 class Mischief:

@@ -102,19 +102,38 @@ def _model(folder: Path, model_class: Any, config: Any, files: list[Path]) -> An
     state = {name: tensor for file in files for name, tensor in load_file(file).items()}
     if not state:
         raise InputError("model", f"{files[0]} holds no tensors")
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise InputError("model", f"{folder}: tensor {name} holds numbers that are not finite")
+    _check_finite(folder, state)
     model, report = model_class.from_pretrained(
         None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
     )
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        count, kind = len(missing), model_class.__name__
-        raise InputError("model", f"{folder} lacks {count} tensors that {kind} has, such as {missing[0]}")
+    _check_complete(folder, model, report)
+    model.name_or_path = model.config._name_or_path = str(folder)
     if model.can_generate() and (folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model
+
+
+def _check_finite(folder: Path, state: dict[str, Any]) -> None:
+    for name, tensor in state.items():
+        if tensor.numel() and tensor.is_floating_point():
+            low, high = tensor.aminmax()  # one pass, and NaN comes through
+            if not (low.isfinite() and high.isfinite()):
+                raise InputError("model", f"{folder}: tensor {name} holds numbers that are not finite")
+
+
+def _check_complete(folder: Path, model: Any, report: dict[str, Any]) -> None:
+    """Refuse weights that are missing, or that a layer of the model would silently drop."""
+    from etude.models.blocks import linears
+
+    kind, missing = type(model).__name__, sorted(report["missing_keys"])
+    if missing:
+        raise InputError(
+            "model", f"{folder} lacks {len(missing)} tensors that {kind} has, such as {missing[0]}"
+        )
+    layers = linears(model)
+    for name in sorted(report["unexpected_keys"]):
+        if name.rpartition(".")[0] in layers:
+            raise InputError("model", f"{folder} has {name}, which {kind} has no place for; is a file missing?")
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -131,9 +150,7 @@ def _config(folder: Path, values: dict[str, Any]) -> Any:
     kind = values["model_type"]
     if kind not in CONFIG_MAPPING:
         raise InputError("model", f"{folder / checkpoint.CONFIG}: transformers has no model type {kind!r}")
-    config = CONFIG_MAPPING[kind].from_dict({k: v for k, v in values.items() if k not in _IGNORED_SETTINGS})
-    config._name_or_path = str(folder)
-    return config
+    return CONFIG_MAPPING[kind].from_dict({k: v for k, v in values.items() if k not in _IGNORED_SETTINGS})
 
 
 def _model_class(folder: Path, values: dict[str, Any]) -> Any:
