@@ -268,6 +268,8 @@ def _least(site: Site, module: nn.Module, call: _Call) -> int:
         gone = torch.arange(site.units) < removed
         twin.mask(gone)
         expected = _output(block, call)
+        if not bool(expected.isfinite().all()):
+            raise InputError("model", "what its first block computes is not finite; the model is broken")
         twin.cut(gone)
         try:
             found = _output(block, call)

@@ -125,7 +125,7 @@ def adaptive(scores: Mapping[Site, Tensor], budget: Budget, least: Least = neede
     sequence = values.argsort(stable=True).numpy()
     gains = np.array([site.cost for site in sites])[owner[sequence]]
     seen, first = np.unique(owner[sequence], return_index=True)
-    gains[first] -= [budget.fee(sites[which]) for which in seen]
+    gains[first] -= np.array([budget.fee(sites[which]) for which in seen], dtype=int)
     totals = np.concatenate([[0], gains.cumsum()])
     count = int(np.abs(totals - budget.parameters).argmin())
     taken = np.bincount(owner[sequence[:count]], minlength=len(sites))
