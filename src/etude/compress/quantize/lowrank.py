@@ -63,10 +63,10 @@ def compensate(error: Tensor, rank: int, factors: Factors = "float16") -> LowRan
 
     Examples
     --------
-    >>> error = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    >>> error = torch.tensor([[4.0, 0.0], [0.0, 1.0]])
     >>> compensate(error, rank=1).product()
-    tensor([[2.0000, 0.0000],
-            [0.0000, 0.0000]])
+    tensor([[4., 0.],
+            [0., 0.]])
 
     References
     ----------

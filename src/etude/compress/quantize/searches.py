@@ -33,10 +33,10 @@ def least_error(
     Examples
     --------
     >>> from etude.compress.quantize.grids import Integers
-    >>> group = torch.tensor([[0.1] * 30 + [-0.1] * 30 + [1.0]])
+    >>> group = torch.tensor([[0.1] * 50 + [-0.1] * 50 + [1.0]])
     >>> grid = Integers(bits=2, symmetric=True)
-    >>> float(grid.fit(group).scale), round(float(least_error(grid, group, norm=2.0).scale), 3)
-    (0.66650390625, 0.227)
+    >>> [round(float(found.scale), 2) for found in (grid.fit(group), least_error(grid, group, norm=2.0))]
+    [0.67, 0.14]
 
     References
     ----------
@@ -121,7 +121,7 @@ def least_point(loss: Callable[[int], float], points: int, stride: int = 1) -> i
     >>> least_point(lambda point: tried.append(point) or abs(point - 7), points=20, stride=4)
     7
     >>> sorted(tried)
-    [0, 4, 6, 7, 8, 9, 10, 12, 16]
+    [0, 4, 5, 6, 7, 8, 10, 12, 16]
     """
     losses = {point: loss(point) for point in range(0, points, stride)}
     while stride > 1:

@@ -3,7 +3,11 @@
 Whole numbers only: ``pack-quantized`` (2 to 8 bits without gaps in 32-bit words, as version 0.20 has it;
 2, 4 and 8 bits are the same in all versions), or ``int-quantized`` (int8, one to
 a byte) for 8 bits, symmetric, with a scale for each row or for the whole tensor. A low-rank product lies
-beside the base in ``adapter``, as a LoRA adapter that peft loads over it without loss.
+beside the base in ``adapter``, as a LoRA adapter for the decoded base.
+
+With zero points a checkpoint is what the library's own compressor makes and decodes, but transformers 5.24
+with compressed-tensors 0.19 and 0.20 does not load such files, the library's own neither: it expects the zero
+points unpacked. Symmetric checkpoints load exactly.
 """
 
 from __future__ import annotations
