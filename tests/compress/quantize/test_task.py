@@ -1,0 +1,48 @@
+"""The task from its inputs to its figures and files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from etude import models
+from etude.compress.quantize import FullPrecision, Gptq, Rtn
+from etude.compress.quantize.task import TASK, Inputs
+from etude.errors import InputError
+
+SMALL = {"model": "nano-llama", "data": "novels", "samples": 4, "length": 64, "segments": 8}
+
+
+def test_a_run_from_inputs_to_files(tmp_path: Path) -> None:
+    case = TASK.open(Inputs(**SMALL, format="compressed-tensors"))
+    method = Gptq(bits=4, group=64, symmetric=True)
+    case.check(method)
+    trial, plain = case.trial(0), case.trial(0)
+    trial.apply(method)
+    plain.apply(FullPrecision())
+    ours, dense = trial.score(), plain.score()
+    assert ours.keys() == dense.keys() == {metric.name for metric in TASK.metrics}
+    assert (ours["bits_per_weight"], dense["bits_per_weight"]) == (4.25, 32.0)
+    assert dense["perplexity"] < ours["perplexity"] < 1.2 * dense["perplexity"]
+    assert ours["size_mb"] < 0.4 * dense["size_mb"]
+    trial.save(tmp_path / "packed")
+    size = (tmp_path / "packed" / "model.safetensors").stat().st_size / 1e6
+    assert size == pytest.approx(ours["size_mb"], rel=0.03)
+    config = json.loads((tmp_path / "packed" / "config.json").read_text())
+    assert config["quantization_config"]["format"] == "pack-quantized"
+    plain.save(tmp_path / "plain")  # nothing is packed, so it is dense
+    assert models.load(tmp_path / "plain")[0].num_parameters() == case.subject.model.num_parameters()
+
+
+def test_what_does_not_fit_is_refused_before_any_work() -> None:
+    case = TASK.open(Inputs(**SMALL, format="compressed-tensors"))
+    for field, method in (("group", Rtn(group=96)), ("format", Rtn(numbers="e2m1", group=64))):
+        with pytest.raises(InputError) as error:
+            case.check(method)
+        assert error.value.field == field
+    for field, value in (("length", 1000), ("data", "no-such-text"), ("model", "nano-lama")):
+        with pytest.raises(InputError) as error:
+            TASK.open(Inputs(**(SMALL | {field: value})))
+        assert error.value.field == field
