@@ -131,9 +131,9 @@ def describe(method: Any, task: Task, inputs: Any, fingerprints: Mapping[str, st
 def key(method: Any, task: Task, inputs: Any, fingerprints: Mapping[str, str], seed: int) -> str:
     """The address of a run: sixteen hex digits that change with anything that determines its outcome.
 
-    That is the method's name, the source of its module, Etude's version, the parameters, the inputs
-    and the seed. An input that has a fingerprint counts by what it holds, not by its name, so that a
-    model that was moved is still the same model.
+    That is the method's name, the sources of its module and of its task's, Etude's version, the
+    parameters, the inputs and the seed. An input that has a fingerprint counts by what it holds, not
+    by its name, so that a model that was moved is still the same model.
 
     Examples
     --------
@@ -157,6 +157,7 @@ def key(method: Any, task: Task, inputs: Any, fingerprints: Mapping[str, str], s
     determinants = {
         "method": method.name,
         "source": _source_digest(type(method)),
+        "judge": _source_digest(type(task)),
         "etude": etude.__version__,
         "parameters": parameters(method),
         "task": task.name,

@@ -59,11 +59,11 @@ class Prune:
     metrics: tuple[Metric, ...] = (
         Metric("perplexity", "perplexity", "lower", digits=2, axis="quality"),
         Metric("domain_perplexity", "domain perplexity", "lower", digits=2, axis="quality"),
-        Metric("parameters", "parameters", "lower", "M", axis="cost"),
-        Metric("nonzero", "non-zero", "lower", "%", digits=1, axis="cost"),
+        Metric("nonzero", "non-zero", "lower", "M", axis="cost"),
         Metric("size_mb", "size", "lower", "MB", digits=1, axis="cost"),
-        Metric("mflops_per_token", "compute", "lower", "MFLOP/token", digits=1, axis="cost"),
         Metric("tokens_per_s", "speed", "higher", "tokens/s", digits=0, axis="cost"),
+        Metric("parameters", "parameters", "lower", "M", axis="cost"),
+        Metric("mflops_per_token", "compute", "lower", "MFLOP/token", digits=1, axis="cost"),
     )
     baselines: tuple[str, ...] = ("dense", "magnitude")
 
@@ -185,10 +185,10 @@ class PruneTrial:
         figures = {
             metric: measure.perplexity(self.model, tokens) for metric, tokens in self.case.evaluations.items()
         }
-        length = self.case.inputs.length
+        length, parameters = self.case.inputs.length, measure.parameter_count(self.model)
         return figures | {
-            "parameters": measure.parameter_count(self.model) / 1e6,
-            "nonzero": 100 * measure.nonzero_fraction(self.model),
+            "nonzero": measure.nonzero_fraction(self.model) * parameters / 1e6,
+            "parameters": parameters / 1e6,
             "size_mb": measure.size_in_bytes(self.model) / 1e6,
             "mflops_per_token": measure.flops_per_token(self.model, length) / 1e6,
             "tokens_per_s": measure.tokens_per_second(self.model, length=length),
