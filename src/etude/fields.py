@@ -110,9 +110,7 @@ def descriptions(cls: type) -> dict[str, str]:
 
 
 def _described(docstring: str) -> dict[str, str]:
-    section = re.search(
-        r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+$|\Z)", docstring, re.MULTILINE | re.DOTALL
-    )
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+$|\Z)", docstring, re.MULTILINE | re.DOTALL)
     found: dict[str, str] = {}
     for names, text in re.findall(
         r"^(\w[\w, ]*) : (.*(?:\n(?:[ \t].*|(?=\n)))*)", section[1] if section else "", re.M
