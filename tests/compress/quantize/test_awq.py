@@ -104,9 +104,11 @@ def test_the_chosen_scales_change_the_output_least(duo: bool) -> None:
             return trials.loss(fold, [method.round(weight * scales) / scales for weight in weights])
 
         losses = [loss(method.candidate(fold, magnitude, weights, point)) for point in range(20)]
+        trials.put(fold, weights)
         assert loss(method.best(fold, magnitude, trials)) == min(losses)
         if not duo:
             assert losses[0] == loss(torch.ones_like(magnitude))  # plain rounding is among them
+        trials.put(fold, weights)
     assert all(torch.equal(value, state[key]) for key, value in block.state_dict().items())
 
 

@@ -44,7 +44,7 @@ class Awq(WeightFormat):
     stride : try every stride-th ``a`` first and then around the best; 1 to try all, as the paper does.
     judged : tokens, at least, on which the change of the output is measured.
     repeated : whether values that serve several queries (grouped-query attention) are scaled by one
-        factor for all of them; the paper leaves them alone.
+        factor for all of them; not in the paper, which leaves them alone.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class Awq(WeightFormat):
     points: Annotated[int, at.Interval(ge=1, le=100)] = 20
     stride: Annotated[int, at.Interval(ge=1, le=100)] = 4
     judged: Annotated[int, at.Ge(1)] = 512
-    repeated: bool = True
+    repeated: bool = False
 
     def quantize(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> dict[str, Quantized]:
         """Quantise ``model`` in place, block by block, with inputs measured over ``calibration``.
@@ -116,9 +116,10 @@ class Awq(WeightFormat):
 
         def loss(point: int) -> float:
             scales = self.candidate(fold, magnitude, weights, point)
-            return trials.loss(fold, [self.round(weight * scales) / scales for weight in weights])
+            return trials.loss(fold, [self.round(weight * scales).div_(scales) for weight in weights])
 
         point = least_point(loss, self.points, self.stride)
+        trials.put(fold, weights)
         return self.candidate(fold, magnitude, weights, point)
 
     def candidate(self, fold: Fold, magnitude: Tensor, weights: list[Tensor], point: int) -> Tensor:
@@ -157,7 +158,7 @@ class Awq(WeightFormat):
 
 
 class Trials:
-    """Parts of a block, each with a call of its own, that run with other weights for a moment."""
+    """Parts of a block, each with a call of its own, that run with other weights."""
 
     def __init__(self, block: nn.Module, folds: Iterable[Fold], call: Call, mask: Tensor | None) -> None:
         self.block = block
@@ -168,15 +169,16 @@ class Trials:
         """Copies of the weights of a fold's layers, each ``[out, in]``."""
         return [linear.weight.clone() for linear in self._linears(fold)]
 
-    def loss(self, fold: Fold, weights: list[Tensor]) -> float:
-        """Mean squared change of the output if a fold's layers had these weights; they keep theirs."""
-        linears, before = self._linears(fold), self.weights(fold)
-        for linear, weight in zip(linears, weights, strict=True):
+    def put(self, fold: Fold, weights: list[Tensor]) -> None:
+        """Give a fold's layers these weights."""
+        for linear, weight in zip(self._linears(fold), weights, strict=True):
             linear.weight.copy_(weight)
+
+    def loss(self, fold: Fold, weights: list[Tensor]) -> float:
+        """Mean squared change of the output if a fold's layers have these weights, which they then keep."""
+        self.put(fold, weights)
         args, kwargs = self.calls[fold.inspected]
         output = first_tensor(self.block.get_submodule(fold.inspected)(*args, **kwargs))
-        for linear, weight in zip(linears, before, strict=True):
-            linear.weight.copy_(weight)
         change = output.float() - self.outputs[fold.inspected].float()
         return float(real_tokens(change, self.mask).square().mean())
 

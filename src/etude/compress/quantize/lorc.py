@@ -12,6 +12,7 @@ from etude.compress.quantize.gptq import Gptq
 from etude.compress.quantize.quantized import Quantized
 from etude.compress.quantize.rtn import Rtn
 from etude.compress.quantize.weights import Group, WeightFormat
+from etude.errors import InputError
 from etude.method import method, parameters
 
 
@@ -53,7 +54,9 @@ class Lorc(WeightFormat):
     group: Group = "channel"
     rank: Annotated[int, at.Ge(0)] = 8
 
-    def quantize(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> dict[str, Quantized]:
+    def quantize(
+        self, model: nn.Module, calibration: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Quantized]:
         """Quantise ``model`` in place by the base; "rtn" does not use ``calibration``.
 
         Returns what is stored, by layer.
@@ -61,4 +64,6 @@ class Lorc(WeightFormat):
         fields = {name: value for name, value in parameters(self).items() if name != "base"}
         if self.base == "rtn":
             return Rtn(**fields).quantize(model)
+        if calibration is None:
+            raise InputError("calibration", "base gptq needs calibration text")
         return Gptq(**fields).quantize(model, calibration)

@@ -94,7 +94,7 @@ class Integers:
     def round(self, x: Tensor, within: Range) -> Tensor:
         """The nearest value on the grid; ties to the even step, counted from the value 0."""
         level = self._level(x, within)
-        return within.scale * (level if within.zero is None else level.sub_(within.zero))
+        return (level if within.zero is None else level.sub_(within.zero)).mul_(within.scale)
 
     def encode(self, x: Tensor, within: Range) -> Tensor:
         """The code of the nearest value, uint8: the level counted from the lowest."""
