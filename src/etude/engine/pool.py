@@ -13,6 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
@@ -187,6 +188,7 @@ def _uninterrupted() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # else starting a process starts it first, and that lifts the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -227,6 +229,8 @@ def _set_threads(threads: int) -> None:
 
 
 def _interrupt(*_: object) -> None:
+    """Stop and tidy up, in silence: wherever this strikes, somebody may want to complain about it."""
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     raise KeyboardInterrupt
 
 
