@@ -60,8 +60,7 @@ class FLAP:
     metric : "WIFV" (above), "IFV" (``Var_j`` alone), or "WIFN" (Wanda's ``mean_i |W_ij| * ||X_j||``).
     structure : where units go: "AL-AM" (adaptive over layers and modules: the lowest of all), "AL-MM"
         (adaptive over layers; ``groups`` heads, the rest channels), "UL-MM" (the same in every layer;
-        ``groups`` heads), or "UL-UM" (the same share in every layer, in heads rounded down or to the
-        nearest number that the configuration accepts: LLaMA's must divide the hidden size).
+        ``groups`` heads), or "UL-UM" (the same share in every layer, as `WandaSP` shares it out).
     groups : for the two MM structures, heads (key-value groups) to remove in all layers together;
         None for ``ratio`` of them.
     square_attn : square the scores of attention before they are standardised, as the authors' code does.

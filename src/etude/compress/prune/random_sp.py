@@ -21,8 +21,8 @@ class RandomSP:
     Parameters
     ----------
     ratio : share of the parameters of the blocks to remove, in [0, 1). The same share of heads goes,
-        rounded down to whole key-value groups or to the nearest number that the configuration accepts
-        (LLaMA's must divide the hidden size), and channels make up the rest.
+        rounded down to whole key-value groups, or the nearest number that leaves what the configuration
+        accepts (LLaMA's heads must divide the hidden size); channels make up the rest.
 
     Raises
     ------

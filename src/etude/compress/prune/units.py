@@ -148,8 +148,8 @@ def uniform_counts(
     groups : how many heads (key-value groups) go in each block; None for the budget's share of them,
         rounded down, as in the authors' codes. Channels make up what is missing.
     least : how many units a site keeps in any case.
-    is_stock : whether a configuration can express that so many groups are gone; the nearest number that
-        it can is taken, unless ``groups`` is given.
+    is_stock : whether a configuration can express that so many groups are gone; if not for the number
+        above, the nearest that it can is taken, rather fewer than more.
 
     Raises
     ------
@@ -165,8 +165,8 @@ def uniform_counts(
     budget.check(sites, lambda site: site.units - (most_heads if site.kind == "attention" else most_channels))
     share = budget.parameters / sum(site.cost * site.units for site in sites)
     wanted = share * min((site.units for site in heads), default=0)
-    nearest = sorted(range(most_heads + 1), key=lambda lost: (lost != int(wanted), abs(lost - wanted)))
-    order = nearest if groups is None else [groups]
+    order = sorted(range(most_heads + 1), key=lambda lost: _distance(lost, wanted))
+    order = order if groups is None else [groups]
     counts = {lost: _channels(lost, heads, channels, budget) for lost in order}
     able = [lost for lost in order if counts[lost] <= most_channels]
     if not able:
@@ -175,6 +175,11 @@ def uniform_counts(
     # Where keeping all heads is the only stock number, the MLPs would have to pay for everything.
     lost = accepted[0] if any(accepted) else able[0]
     return {"attention": lost, "mlp": counts[lost]}
+
+
+def _distance(lost: int, wanted: float) -> tuple[bool, float]:
+    """Rounded down first; then the nearest, where a head too many is as bad as two too few."""
+    return lost != int(wanted), max(wanted - lost, 2 * (lost - wanted))
 
 
 def _channels(lost: int, heads: Sequence[Site], channels: Sequence[Site], budget: Budget) -> int:

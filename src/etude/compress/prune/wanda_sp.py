@@ -24,8 +24,8 @@ class WandaSP:
     Parameters
     ----------
     ratio : share of the parameters of the blocks to remove, in [0, 1). The same share of heads goes,
-        rounded down to whole key-value groups or to the nearest number that the configuration accepts
-        (LLaMA's must divide the hidden size), and channels make up the rest.
+        rounded down to whole key-value groups, or the nearest number that leaves what the configuration
+        accepts (LLaMA's heads must divide the hidden size); channels make up the rest.
     feed : what the model is like in front of a layer when its input is measured: "linear" (everything
         before it pruned; one pass), "block" (earlier blocks pruned, its own dense; two passes, as in
         the authors' code) or "dense" (nothing pruned; one pass).
