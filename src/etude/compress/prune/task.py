@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import annotated_types as at
 
+from etude.compress.language import Subject
 from etude.errors import InputError
 from etude.method import check_fields, takes
 from etude.seeds import seeded
@@ -70,7 +71,7 @@ class Prune:
     def open(self, inputs: Inputs) -> PruneCase:
         """Load the model once to see that it can be read, and check that the texts suffice."""
         case = PruneCase(inputs)
-        case.check_inputs()
+        case.subject.check(*case.texts.values())
         return case
 
 
@@ -79,104 +80,48 @@ class PruneCase:
 
     def __init__(self, inputs: Inputs) -> None:
         self.inputs = inputs
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        return self._first_load[1]
-
-    @cached_property
-    def _first_load(self) -> tuple[Any, Any]:
-        from etude import models
-
-        model, tokenizer = models.load(self.inputs.model)
-        if tokenizer is None:
-            raise InputError("model", f"{self.inputs.model} has no tokenizer; save one beside the weights")
-        if not model.can_generate():
-            kind = type(model).__name__
-            raise InputError(
-                "model", f"{self.inputs.model} is a {kind}; pruning is judged on causal language models"
-            )
-        return model, tokenizer
+        self.subject = Subject(
+            inputs.model, length=inputs.length, samples=inputs.samples, segments=inputs.segments
+        )
+        self.texts = {"data": inputs.data} | ({"domain": inputs.domain} if inputs.domain else {})
 
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
-        from etude import data
-        from etude.models.fingerprint import fingerprint
-
-        found = {"model": fingerprint(self.inputs.model), "data": data.fingerprint(self.inputs.data)}
-        if self.inputs.domain is not None:
-            found["domain"] = data.fingerprint(self.inputs.domain)
-        return found
+        """Identify the model and the texts."""
+        return self.subject.fingerprints(**self.texts)
 
     @cached_property
     def evaluations(self) -> dict[str, Any]:
         """Held-out token ids ``[segments, length]`` by metric."""
-        from etude import data
-
-        texts = {"perplexity": self.inputs.data, "domain_perplexity": self.inputs.domain}
-        return {
-            metric: data.evaluation(
-                text, self.tokenizer, length=self.inputs.length, segments=self.inputs.segments
-            )
-            for metric, text in texts.items()
-            if text is not None
-        }
-
-    def calibration(self, text: str, seed: int) -> Mapping[str, Any]:
-        """Forward arguments, each ``[samples, length]``."""
-        from etude import data
-
-        return data.calibration(
-            text, self.tokenizer, samples=self.inputs.samples, length=self.inputs.length, seed=seed
-        )
-
-    def check_inputs(self) -> None:
-        """Raise `InputError` for a model or text that cannot be used."""
-        model, _ = self._first_load
-        limit = getattr(model.config, "max_position_embeddings", None)
-        if limit is not None and self.inputs.length > limit:
-            raise InputError(
-                "length", f"{self.inputs.length} tokens; {self.inputs.model} takes at most {limit}"
-            )
-        for text in (self.inputs.data, self.inputs.domain):
-            if text is not None:
-                self.calibration(text, seed=0)
-        _ = self.evaluations
+        metrics = {"data": "perplexity", "domain": "domain_perplexity"}
+        return {metrics[name]: self.subject.evaluation(text) for name, text in self.texts.items()}
 
     def check(self, method: Any) -> None:
         """Raise `InputError` if ``method`` needs what these inputs lack, or does not fit the model."""
         if "domain" in takes(method.prune) and self.inputs.domain is None:
             raise InputError("domain", f"{method.name} needs a second text; name one with --domain")
         if hasattr(method, "check"):
-            method.check(self._first_load[0])
+            method.check(self.subject.model)
 
     def trial(self, seed: int) -> PruneTrial:
         """A freshly loaded model and its own draw of calibration text."""
-        from etude import models
-
-        model, _ = models.load(self.inputs.model)
-        chosen = self.inputs.data if self.inputs.calibrate == "data" else self.inputs.domain
-        assert chosen is not None  # Inputs has checked it
         with seeded(seed):
-            domain = None if self.inputs.domain is None else self.calibration(self.inputs.domain, seed)
-            return PruneTrial(self, model, self.calibration(chosen, seed), domain)
+            drawn = {name: self.subject.calibration(text, seed) for name, text in self.texts.items()}
+            return PruneTrial(self, self.subject.fresh(), drawn)
 
 
 class PruneTrial:
     """One method on one copy of the model."""
 
-    def __init__(
-        self, case: PruneCase, model: Any, calibration: Mapping[str, Any], domain: Mapping[str, Any] | None
-    ) -> None:
+    def __init__(self, case: PruneCase, model: Any, drawn: Mapping[str, Mapping[str, Any]]) -> None:
         self.case = case
         self.model = model
-        self.calibration = calibration
-        self.domain = domain
+        self.drawn = drawn
 
     def apply(self, method: Any) -> None:
         """Prune the model."""
-        extra = {"domain": self.domain} if "domain" in takes(method.prune) else {}
-        method.prune(self.model, self.calibration, **extra)
+        extra = {"domain": self.drawn["domain"]} if "domain" in takes(method.prune) else {}
+        method.prune(self.model, self.drawn[self.case.inputs.calibrate], **extra)
 
     def score(self) -> Mapping[str, float]:
         """Held-out perplexity, and what the pruned model costs."""
@@ -198,7 +143,7 @@ class PruneTrial:
         """Write a checkpoint that transformers loads (`etude.models.load` where widths differ)."""
         from etude import models
 
-        models.save(self.model, self.case.tokenizer, folder)
+        models.save(self.model, self.case.subject.tokenizer, folder)
 
 
 TASK = Prune()
