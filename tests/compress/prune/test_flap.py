@@ -231,6 +231,14 @@ def test_the_score_is_the_error_of_the_output(tokens: int, features: int, out: i
         assert torch.allclose(scores[j], error, rtol=1e-3, atol=1e-5)
 
 
+def test_the_first_segment_counts() -> None:
+    """The authors' running variance skips it: 0, 4 and then 2, 2 pass for a channel that never moves."""
+    moments = Moments(1)
+    for segment in ([0.0, 4.0], [2.0, 2.0]):
+        moments.update(torch.tensor(segment)[:, None], segments=1)
+    assert METRICS["IFV"](torch.ones(1, 1), moments).item() == pytest.approx(8 / 3)
+
+
 @pytest.mark.parametrize("name", ["grouped", "a key for each query"])
 @pytest.mark.parametrize("ratio", [0.2, 0.4])
 def test_norms_spread_evenly_without_bias_are_wanda_sp(name: str, ratio: float) -> None:
