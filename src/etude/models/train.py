@@ -12,6 +12,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -19,6 +20,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from etude.data.text import read_documents
+from etude.models.likelihood import perplexity
 from etude.progress import track
 
 END_OF_TEXT = "<|endoftext|>"
@@ -59,7 +61,7 @@ def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=END_OF_TEXT,
         eos_token=END_OF_TEXT,
@@ -96,16 +98,6 @@ def learning_rate(step: int, steps: int) -> float:
     return PEAK_LEARNING_RATE * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-@torch.no_grad()
-def held_out_perplexity(model: LlamaForCausalLM, stream: Tensor) -> float:
-    """Token-weighted perplexity over consecutive segments of ``CONTEXT`` tokens."""
-    segments = stream[: len(stream) // CONTEXT * CONTEXT].view(-1, CONTEXT)
-    total = sum(
-        float(model(input_ids=chunk, labels=chunk).loss) * len(chunk) for chunk in segments.split(32)
-    )
-    return math.exp(total / len(segments))
-
-
 def train_nano_llama(data: Path, out: Path, steps: int = STEPS) -> None:
     """Train the tokenizer and the decoder, and write both to ``out`` with a model card."""
     torch.manual_seed(SEED)
@@ -140,14 +132,15 @@ def train_nano_llama(data: Path, out: Path, steps: int = STEPS) -> None:
         "training_tokens": steps * BATCH * CONTEXT,
         "training_minutes": round((time.perf_counter() - started) / 60, 1),
         "perplexity": {
-            split: round(held_out_perplexity(model, streams[split]), 2) for split in ("valid", "test")
+            split: round(perplexity(model, streams[split], length=CONTEXT), 2) for split in ("valid", "test")
         },
         "characters_per_token": {
             split: round(sum(map(len, texts[split])) / len(streams[split]), 3) for split in ("valid", "test")
         },
     }
     out.mkdir(parents=True, exist_ok=True)
-    model.half().save_pretrained(out)
+    half: Any = model.half()  # type: ignore[no-untyped-call]
+    half.save_pretrained(out)
     tokenizer.save_pretrained(out)
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(json.dumps(figures, indent=2))
