@@ -109,7 +109,7 @@ def test_the_lowest_go() -> None:
 def test_only_so_many_samples_are_looked_at() -> None:
     few, all_of_few, more = (MODELS["grouped"]() for _ in range(3))
     part = calibration()
-    LLMPruner(ratio=0.3, samples=2).prune(few, part)
+    LLMPruner(ratio=0.3, gradient_samples=2).prune(few, part)
     LLMPruner(ratio=0.3).prune(all_of_few, {name: values[:2] for name, values in part.items()})
     LLMPruner(ratio=0.3).prune(more, part)
     assert same_weights(few, all_of_few)

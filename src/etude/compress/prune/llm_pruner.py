@@ -58,7 +58,7 @@ class LLMPruner:
         "param_first" ``|w g|``, "param_second" ``w^2 f``, and "vectorize" takes ``|sum w g|``; g is the
         gradient of the loss, f the mean over samples of its square.
     reduction : how the saliences of coupled layers become one.
-    samples : segments of the calibration that gradients are taken over, at most.
+    gradient_samples : segments of the calibration that gradients are taken over, at most.
     uniform : prune all layers alike, heads to the nearest number that the configuration accepts, so
         that the result is a stock checkpoint wherever that of `WandaSP` is. Else widths differ between
         layers, and `etude.models.load` reads what `etude.models.save` writes.
@@ -87,7 +87,7 @@ class LLMPruner:
     ratio: Ratio = 0.2
     taylor: Taylor = "param_mix"
     reduction: Reduction = "sum"
-    samples: Annotated[int, at.Ge(1)] = 10
+    gradient_samples: Annotated[int, at.Ge(1)] = 10
     uniform: bool = False
 
     def check(self, model: nn.Module) -> None:
@@ -99,7 +99,7 @@ class LLMPruner:
         """Prune ``model`` in place, by gradients over the first segments of ``calibration``."""
         check_calibration(model, calibration, predicts=True)
         sites, lost = self._counts(model)
-        samples = {name: values[: self.samples] for name, values in calibration.items()}
+        samples = {name: values[: self.gradient_samples] for name, values in calibration.items()}
         gradients = mean_gradients(
             model, samples, sites, squares=self.taylor in ("param_second", "param_mix")
         )
