@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.models import zoo
 from tests.models.zoo import IDS, llama, outputs, same
 from torch import nn
 
+from etude import models
 from etude.errors import InputError
 from etude.models.structure import Site, drop_blocks, find_sites, stock_counts
 
@@ -194,3 +196,25 @@ def generated(model: Any, use_cache: bool) -> torch.Tensor:
         do_sample=False,
         pad_token_id=2,
     )
+
+
+def test_weights_mapped_from_a_file_are_cut_in_their_place(tmp_path: Path) -> None:
+    """The file's memory comes back only as a whole: new weights elsewhere would be on top of it."""
+    models.save(llama(), None, tmp_path / "whole")
+    mapped, built = models.load(tmp_path / "whole")[0], llama()
+    places = [site.output.weight.data_ptr() for site in find_sites(mapped)]
+    for model in (mapped, built):
+        for site in find_sites(model):
+            site.cut(torch.arange(site.units) % 2 == 1)
+    assert same(mapped, built)
+    assert [site.output.weight.data_ptr() for site in find_sites(mapped)] == places
+    models.save(mapped, None, tmp_path / "cut")
+    assert same(models.load(tmp_path / "cut")[0], built)
+    assert (tmp_path / "cut" / "model.safetensors").stat().st_size < 5 * mapped.num_parameters()
+
+
+def test_a_model_that_is_not_finite_is_refused() -> None:
+    model = llama()
+    model.model.layers[0].mlp.up_proj.weight.data[0, 0] = torch.nan
+    with pytest.raises(InputError, match=r"^model: .* not finite"):
+        find_sites(model)

@@ -298,6 +298,17 @@ def _resize(linear: Linear, weight: Tensor, bias: Tensor | None) -> None:
         module.nx, module.nf, weight = wide, out, weight.T  # type: ignore[assignment]
     else:
         module.in_features, module.out_features = wide, out  # type: ignore[assignment]
-    trained = module.weight.requires_grad
-    module.weight = nn.Parameter(weight.contiguous(), requires_grad=trained)  # type: ignore[arg-type]
-    module.bias = None if bias is None else nn.Parameter(bias.contiguous(), requires_grad=trained)  # type: ignore[assignment, arg-type]
+    trained, before = bool(module.weight.requires_grad), linear.weight
+    module.weight = nn.Parameter(_placed(weight.contiguous(), before), requires_grad=trained)
+    module.bias = None if bias is None else nn.Parameter(bias.contiguous(), requires_grad=trained)  # type: ignore[assignment]
+
+
+def _placed(new: Tensor, old: Tensor) -> Tensor:
+    """What is to replace ``old``, in its memory if that cannot be given back.
+
+    Weights mapped from a checkpoint's file stay resident until the last of them is gone: putting the new
+    ones elsewhere would add to the memory of a model that is to become smaller.
+    """
+    if old.untyped_storage().resizable() or new.numel() > old.numel():
+        return new
+    return old.reshape(-1)[: new.numel()].view(new.shape).copy_(new)
