@@ -51,7 +51,7 @@ TP_MAGNITUDE, TP_TAYLOR = "torch-pruning magnitude, MLP 20 %", "torch-pruning Ta
 HALF, FIFTH = {"sparsity": 0.5}, {"ratio": 0.2}
 # A fifth of the channels of SmolLM2's MLPs is 15 % of what its blocks hold.
 MLP = {"ratio": 0.15}
-FIRST_ORDER = {"taylor": "param_first", "samples": 32, "uniform": True}
+FIRST_ORDER = {"taylor": "param_first", "gradient_samples": 32, "uniform": True}
 ENTRIES = (
     Entry("dense", "dense", {}),
     Entry("magnitude 50 %", "magnitude", HALF),
