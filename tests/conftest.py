@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -13,6 +14,9 @@ import pytest
 
 TESTS = Path(__file__).parent
 PLUGIN = TESTS / "plugin"
+
+# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Set before anything imports torch or transformers, and inherited by the commands that tests start.
 os.environ |= {
