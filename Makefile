@@ -32,7 +32,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 run: $(VENV)/.installed ## four pruning methods side by side on the built-in model
-	$(BIN)/etude compare magnitude wanda gblm flap --store $(RUNS)/etude.db --out $(RUNS)/report
+	$(BIN)/etude compare magnitude wanda gblm flap --samples 64 --store $(RUNS)/etude.db --out $(RUNS)/report
 
 test: $(VENV)/.installed-dev ## the test suite
 	$(BIN)/python -m pytest

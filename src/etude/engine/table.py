@@ -42,8 +42,11 @@ def table(
     """
     columns = [_Column.of(metric, rows) for metric in metrics]
     seeds = [_seeds(row) for row in rows]
+    alike = len(set(seeds)) == 1 and not rows[0].failures  # then the title says it, and a column is free
+    if alike:
+        title = f"{title}, {seeds[0]} seed{'s' * (seeds[0] != '1')}".removeprefix(", ")
     labels = min(max(len(row.label) for row in rows), 2 * width // 5)  # longer ones are broken
-    room = width - labels - max(map(len, ["seeds", *seeds])) - 2 * _GAP
+    room = width - labels - _GAP - (0 if alike else max(map(len, ["seeds", *seeds])) + _GAP)
     shown = _fitting(columns, room, set(first))
     hidden = [column.metric.title for column in columns if column not in shown]
     made = Table(
@@ -59,13 +62,15 @@ def table(
         pad_edge=False,
     )
     made.add_column("", width=labels, overflow="fold")
-    made.add_column("seeds", justify="right", no_wrap=True)
+    if not alike:
+        made.add_column("seeds", justify="right", no_wrap=True)
     for column, width in zip(shown, _widths(shown, room), strict=True):
         heading = "\n".join([*textwrap.wrap(column.metric.title, width), column.metric.unit])
         made.add_column(heading.rstrip("\n"), justify="right", width=width, no_wrap=True)
     for index, row in enumerate(rows):
         count = f"[red]{seeds[index]}[/]" if row.failures else seeds[index]
-        made.add_row(escape(row.label), count, *(column.cell(index) for column in shown))
+        figures = [column.cell(index) for column in shown]
+        made.add_row(escape(row.label), *([] if alike else [count]), *figures)
     return made
 
 

@@ -60,7 +60,7 @@ class Prune:
     metrics: tuple[Metric, ...] = (
         Metric("perplexity", "perplexity", "lower", digits=2, axis="quality"),
         Metric("domain_perplexity", "domain perplexity", "lower", digits=2, axis="quality"),
-        Metric("nonzero", "non-zero", "lower", "M", axis="cost"),
+        Metric("nonzero", "non-zero", "lower", "M", digits=1, axis="cost"),
         Metric("size_mb", "size", "lower", "MB", digits=1, axis="cost"),
         Metric("tokens_per_s", "speed", "higher", "tokens/s", digits=0, axis="cost"),
         Metric("parameters", "parameters", "lower", "M", axis="cost"),
