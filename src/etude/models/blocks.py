@@ -24,7 +24,7 @@ from etude.models.stats import Norms, Statistic
 from etude.progress import track
 
 Feed = Literal["block", "linear", "dense"]
-CHUNK_TOKENS = 1024
+CHUNK_TOKENS = 512
 CHUNK_IMAGES = 16
 """What goes through a block together by default: enough for full speed of the matrix products."""
 
@@ -149,7 +149,7 @@ def walk(
         ``"linear"``: all earlier layers as edited, those of its own block too; one pass.
         ``"dense"``: nothing edited; one pass.
     only : which linears, by name inside the block, to measure and yield.
-    chunk : segments that go through a block together; by default about 1,024 tokens.
+    chunk : segments that go through a block together; by default about 512 tokens.
 
     Yields
     ------
