@@ -5,7 +5,9 @@ paper calibrates structured Wanda on another corpus). "flap" is the paper's meth
 layers and modules, and means are folded into biases. nano-llama and SmolLM2 share keys among queries, so what
 is removed of their attentions are key-value groups, 4 and 3 a layer: coarser steps than the paper's heads.
 
-One arm is the paper's text and not its code: attention scores not squared before they are standardised.
+Where all layers lose alike they lose as many heads as in the authors' code, whether or not a stock
+configuration can say so. One arm follows the paper's text where the authors' code does not: attention scores
+are not squared before they are standardised.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ def study(name: str, inputs: Inputs, ratio: float, seeds: tuple[int, ...] = SEED
     """All arms at one ratio, beside the dense model."""
     arms = {
         "dense": Dense(),
-        "random-sp": RandomSP(ratio=ratio),
-        "magnitude-sp": MagnitudeSP(ratio=ratio),
-        "wanda-sp": WandaSP(ratio=ratio),
+        "random-sp": RandomSP(ratio=ratio, stock=False),
+        "magnitude-sp": MagnitudeSP(ratio=ratio, stock=False),
+        "wanda-sp": WandaSP(ratio=ratio, stock=False),
         "llm-pruner": LLMPruner(ratio=ratio),
         "depth": Depth(ratio=ratio),
         "flap, no bias": FLAP(ratio=ratio, bias=False),
         "flap, not squared": FLAP(ratio=ratio, square_attn=False),
-        "flap UL-UM": FLAP(ratio=ratio, structure="UL-UM"),
+        "flap UL-UM": FLAP(ratio=ratio, structure="UL-UM", stock=False),
         "flap": FLAP(ratio=ratio),
     }
     return Study(name=name, task=TASK, inputs=inputs, arms=arms, seeds=seeds)

@@ -132,6 +132,15 @@ def test_structures_differ_in_where_units_go() -> None:
     assert len(set(lost["AL-AM"][1])) > 1
 
 
+def test_the_same_share_in_every_layer_may_be_no_stock_number() -> None:
+    heads = {}
+    for stock in (True, False):
+        model = MODELS["a key for each query"]()
+        FLAP(ratio=0.25, structure="UL-UM", stock=stock).prune(model, calibration())
+        heads[stock] = {site.units for site in find_sites(model) if site.kind == "attention"}
+    assert heads == {True: {4}, False: {3}}  # 3 heads do not divide 32 features
+
+
 def test_fixed_heads_follow_the_budget_formula() -> None:
     """n_channels = (p L (3 d d_ff + 4 d^2) - 4 d d_h heads) / (3 d), up to norms and rounding."""
     model = MODELS["a key for each query"]()

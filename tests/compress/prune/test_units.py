@@ -113,6 +113,7 @@ def test_heads_are_rounded_down_and_channels_make_up_the_rest() -> None:
     model = llama(num_key_value_heads=4)
     assert uniform_counts(find_sites(model), Budget.of(model, 0.45))["attention"] == 1
     assert equal_counts(model, 0.45)[1]["attention"] == 2  # 3 heads do not divide 32
+    assert equal_counts(model, 0.45, stock=False)[1]["attention"] == 1
 
 
 def test_groups_by_hand() -> None:

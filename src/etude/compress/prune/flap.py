@@ -14,6 +14,7 @@ from etude.compress.prune.units import (
     Ratio,
     Removed,
     adaptive,
+    any_number,
     cut,
     lowest_units,
     measured,
@@ -60,7 +61,9 @@ class FLAP:
     metric : "WIFV" (above), "IFV" (``Var_j`` alone), or "WIFN" (Wanda's ``mean_i |W_ij| * ||X_j||``).
     structure : where units go: "AL-AM" (adaptive over layers and modules: the lowest of all), "AL-MM"
         (adaptive over layers; ``groups`` heads, the rest channels), "UL-MM" (the same in every layer;
-        ``groups`` heads), or "UL-UM" (the same share in every layer, as `WandaSP` shares it out).
+        ``groups`` heads), or "UL-UM" (the same share in every layer, in heads rounded down).
+    stock : for "UL-UM", leave only a number of heads that the configuration accepts (LLaMA's must divide
+        the hidden size), the nearest, so that plain ``from_pretrained`` loads the result.
     groups : for the two MM structures, heads (key-value groups) to remove in all layers together;
         None for ``ratio`` of them.
     square_attn : square the scores of attention before they are standardised, as the authors' code does.
@@ -93,6 +96,7 @@ class FLAP:
     ratio: Ratio = 0.2
     metric: Metric = "WIFV"
     structure: Structure = "AL-AM"
+    stock: bool = True
     groups: Annotated[int | None, at.Ge(0)] = None
     square_attn: bool = True
     bias: bool = True
@@ -127,7 +131,8 @@ class FLAP:
         sites, budget = list(scores), Budget.of(model, self.ratio, new_biases=self.bias)
         heads, channels = of_kind("attention", sites), of_kind("mlp", sites)
         if self.structure.startswith("UL"):
-            groups, is_stock = self._groups_of_a_layer(len(heads)), stock_counts(model, sites)
+            groups = self._groups_of_a_layer(heads)
+            is_stock = stock_counts(model, sites) if self.stock and groups is None else any_number
             lost = uniform_counts(sites, budget, groups, self._least, is_stock)
             return {site: lowest_units(scores[site], lost[site.kind]) for site in sites}
         budget.check(sites, self._least)
@@ -146,15 +151,20 @@ class FLAP:
         wanted = self.min_groups if site.kind == "attention" else 0
         return min(site.units, max(site.least, wanted))
 
-    def _groups_of_a_layer(self, layers: int) -> int | None:
-        if self.groups is not None and self.groups % layers:
-            raise InputError("groups", f"{self.groups} cannot be divided equally among {layers} layers")
-        return None if self.groups is None else self.groups // layers
+    def _groups_of_a_layer(self, heads: list[Site]) -> int | None:
+        if self.structure == "UL-UM":
+            return None
+        groups = self._groups(heads)
+        if self.groups is not None and groups % len(heads):
+            raise InputError("groups", f"{groups} cannot be divided equally among {len(heads)} layers")
+        return groups // len(heads)
+
+    def _groups(self, heads: list[Site]) -> int:
+        return int(self.ratio * sum(site.units for site in heads)) if self.groups is None else self.groups
 
     def _share_of(self, heads: list[Site], budget: Budget) -> Budget:
         """What ``groups`` of the heads, or ``ratio`` of them, weigh."""
-        most = sum(site.units - self._least(site) for site in heads)
-        groups = int(self.ratio * sum(site.units for site in heads)) if self.groups is None else self.groups
+        most, groups = sum(site.units - self._least(site) for site in heads), self._groups(heads)
         if groups > most:
             raise InputError("groups", f"{groups} are too many: at most {most} can be removed")
         if self.groups is not None:

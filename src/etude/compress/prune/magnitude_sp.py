@@ -21,8 +21,9 @@ class MagnitudeSP:
     Parameters
     ----------
     ratio : share of the parameters of the blocks to remove, in [0, 1). The same share of heads goes,
-        rounded down to whole key-value groups, or the nearest number that leaves what the configuration
-        accepts (LLaMA's heads must divide the hidden size); channels make up the rest.
+        rounded down to whole key-value groups; channels make up the rest.
+    stock : leave only a number of heads that the configuration accepts (LLaMA's must divide the hidden
+        size), the nearest, so that plain ``from_pretrained`` loads the result.
 
     Raises
     ------
@@ -44,13 +45,14 @@ class MagnitudeSP:
     """
 
     ratio: Ratio = 0.2
+    stock: bool = True
 
     def check(self, model: nn.Module) -> None:
         """Raise `InputError` if ``model`` cannot be cut, or not by ``ratio``."""
-        equal_counts(model, self.ratio)
+        equal_counts(model, self.ratio, self.stock)
 
     def prune(self, model: nn.Module, calibration: Mapping[str, Tensor] | None = None) -> None:
         """Prune ``model`` in place; ``calibration`` is not used."""
-        sites, lost = equal_counts(model, self.ratio)
+        sites, lost = equal_counts(model, self.ratio, self.stock)
         scores = {site: site.per_unit(site.output.weight.norm(dim=0)).sum(1) for site in sites}
         cut({site: lowest_units(score, lost[site.kind]) for site, score in scores.items()})

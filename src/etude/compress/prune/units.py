@@ -33,6 +33,11 @@ def needed(site: Site) -> int:
     return site.least
 
 
+def any_number(lost: int) -> bool:
+    """Whether a site may lose so many units: it may."""
+    return True
+
+
 @dataclass(frozen=True)
 class Budget:
     """How many parameters are to go.
@@ -137,7 +142,7 @@ def uniform_counts(
     budget: Budget,
     groups: int | None = None,
     least: Least = needed,
-    is_stock: Callable[[int], bool] = lambda lost: True,
+    is_stock: Callable[[int], bool] = any_number,
 ) -> Mapping[Kind, int]:
     """How many units every attention, and every MLP, is to lose so that the budget is met.
 
@@ -189,10 +194,14 @@ def _channels(lost: int, heads: Sequence[Site], channels: Sequence[Site], budget
     return number if rest > 0 else 0
 
 
-def equal_counts(model: nn.Module, ratio: float) -> tuple[list[Site], Mapping[Kind, int]]:
-    """The sites of a model, and how many units of each kind go where all layers lose alike."""
+def equal_counts(model: nn.Module, ratio: float, stock: bool = True) -> tuple[list[Site], Mapping[Kind, int]]:
+    """The sites of a model, and how many units of each kind go where all layers lose alike.
+
+    With ``stock``, heads are left in a number that the model's configuration accepts.
+    """
     sites = find_sites(model)
-    return sites, uniform_counts(sites, Budget.of(model, ratio), is_stock=stock_counts(model, sites))
+    is_stock = stock_counts(model, sites) if stock else any_number
+    return sites, uniform_counts(sites, Budget.of(model, ratio), is_stock=is_stock)
 
 
 def lowest_units(scores: Tensor, count: int) -> Tensor:

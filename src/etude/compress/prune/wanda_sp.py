@@ -17,15 +17,16 @@ class WandaSP:
 
     An input j of the layer that reads a unit (attention output, MLP down) counts
     ``mean_i |W_ij| * ||X_j||``, where ``X_j`` is that feature over the calibration tokens; a head or
-    key-value group counts what its inputs sum to. Nothing is compensated. The result is a stock
-    checkpoint for plain ``from_pretrained`` where the configuration has a setting for the number of
-    heads; where it has none (OPT, BERT), `etude.models.load` reads it.
+    key-value group counts what its inputs sum to. Nothing is compensated. The result is
+    a stock checkpoint; but not without ``stock``, nor if the configuration has no setting for the
+    number of heads (OPT, BERT): then its widths are saved beside it, and `etude.models.load` reads it.
 
     Parameters
     ----------
     ratio : share of the parameters of the blocks to remove, in [0, 1). The same share of heads goes,
-        rounded down to whole key-value groups, or the nearest number that leaves what the configuration
-        accepts (LLaMA's heads must divide the hidden size); channels make up the rest.
+        rounded down to whole key-value groups; channels make up the rest.
+    stock : leave only a number of heads that the configuration accepts (LLaMA's must divide the hidden
+        size), the nearest, so that plain ``from_pretrained`` loads the result.
     feed : what the model is like in front of a layer when its input is measured: "linear" (everything
         before it pruned; one pass), "block" (earlier blocks pruned, its own dense; two passes, as in
         the authors' code) or "dense" (nothing pruned; one pass).
@@ -51,15 +52,16 @@ class WandaSP:
     """
 
     ratio: Ratio = 0.2
+    stock: bool = True
     feed: Feed = "linear"
 
     def check(self, model: nn.Module) -> None:
         """Raise `InputError` if ``model`` cannot be cut, or not by ``ratio``."""
-        equal_counts(model, self.ratio)
+        equal_counts(model, self.ratio, self.stock)
 
     def prune(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> None:
         """Prune ``model`` in place, block by block, with inputs measured over ``calibration``."""
-        (sites, lost), removed = equal_counts(model, self.ratio), {}
+        (sites, lost), removed = equal_counts(model, self.ratio, self.stock), {}
         for site, output in measured(model, calibration, sites, feed=self.feed):
             score = output.weight.abs().mean(0) * output.inputs.norm()
             removed[site] = lowest_units(site.per_unit(score).sum(1), lost[site.kind])
