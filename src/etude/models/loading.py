@@ -133,7 +133,9 @@ def _check_complete(folder: Path, model: Any, report: dict[str, Any]) -> None:
     layers = linears(model)
     for name in sorted(report["unexpected_keys"]):
         if name.rpartition(".")[0] in layers:
-            raise InputError("model", f"{folder} has {name}, which {kind} has no place for; is a file missing?")
+            raise InputError(
+                "model", f"{folder} has {name}, which {kind} has no place for; is a file missing?"
+            )
 
 
 def _tokenizer(folder: Path) -> Any:

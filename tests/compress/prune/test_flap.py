@@ -320,6 +320,24 @@ def test_equal_widths_are_a_stock_checkpoint(name: str, bias: bool, ratio: float
     assert same(stock.eval(), model)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("structure", ["AL-AM", "UL-UM"])
+def test_a_real_model(structure: Any, tmp_path: Path) -> None:
+    model, tokenizer = models.load("smollm2")
+    part = dict(
+        tokenizer(
+            ["The sea was calm that night, and the old man went down to his boat."] * 4, return_tensors="pt"
+        )
+    )
+    unit, before = max(site.cost for site in find_sites(model)), blocks_of(model)
+    FLAP(ratio=0.2, structure=structure).prune(model, part)
+    assert abs(blocks_of(model) - 0.8 * before) <= unit
+    assert torch.equal(*(generated(model, use_cache=cache) for cache in (True, False)))
+    models.save(model, tokenizer, tmp_path / "pruned")
+    assert (tmp_path / "pruned" / "etude.json").exists() is (structure == "AL-AM")
+    assert same(models.load(tmp_path / "pruned")[0], model)
+
+
 def test_what_does_not_fit_is_refused_before_any_work() -> None:
     model = MODELS["grouped"]()
     with pytest.raises(InputError, match=r"^groups: is for the structures"):

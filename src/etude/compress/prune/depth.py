@@ -48,7 +48,7 @@ class Depth:
     References
     ----------
     Men et al., "ShortGPT: Layers in Large Language Models are More Redundant Than You Expect",
-    2024, eq. 1. arXiv:2403.03853.
+    2024. arXiv:2403.03853.
     """
 
     ratio: Ratio = 0.2

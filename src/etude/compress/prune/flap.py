@@ -89,8 +89,8 @@ class FLAP:
 
     References
     ----------
-    An et al., "Fluctuation-based Adaptive Structured Pruning for Large Language Models", AAAI 2024,
-    eqs. 4-7. arXiv:2312.11983.
+    An et al., "Fluctuation-based Adaptive Structured Pruning for Large Language Models", AAAI 2024.
+    arXiv:2312.11983.
     """
 
     ratio: Ratio = 0.2

@@ -120,9 +120,7 @@ def load(path: str | Path, model: nn.Module, field: str = "importances") -> dict
     except (OSError, SafetensorError) as error:
         raise InputError(field, f"{path} cannot be read ({error}); compute it again") from error
     if about.get("model") != weights_fingerprint(model):
-        raise InputError(
-            field, f"{path} is of another model; importance holds for the weights scored"
-        )
+        raise InputError(field, f"{path} is of another model; importance holds for the weights scored")
     return importance
 
 

@@ -80,8 +80,8 @@ class LLMPruner:
 
     References
     ----------
-    Ma et al., "LLM-Pruner: On the Structural Pruning of Large Language Models", NeurIPS 2023,
-    eqs. 3-5. arXiv:2305.11627.
+    Ma et al., "LLM-Pruner: On the Structural Pruning of Large Language Models", NeurIPS 2023.
+    arXiv:2305.11627.
     """
 
     ratio: Ratio = 0.2

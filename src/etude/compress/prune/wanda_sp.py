@@ -48,7 +48,7 @@ class WandaSP:
     References
     ----------
     An et al., "Fluctuation-based Adaptive Structured Pruning for Large Language Models", AAAI 2024,
-    section 4.1, after Sun et al., ICLR 2024. arXiv:2312.11983.
+    where it is a baseline; after Sun et al., ICLR 2024. arXiv:2312.11983.
     """
 
     ratio: Ratio = 0.2
