@@ -61,7 +61,7 @@ ENTRIES = (
     Entry("GBLM 50 %", "gblm", HALF, against="backward", most=1.2),
     Entry("Wanda-sp 20 %", "wanda-sp", FIFTH, against="forward"),
     Entry("FLAP 20 %", "flap", FIFTH, against="forward", most=1.15),
-    Entry("LLM-Pruner 20 %", "llm-pruner", {**FIFTH, "samples": 32}, against="backward"),
+    Entry("LLM-Pruner 20 %", "llm-pruner", {**FIFTH, "gradient_samples": 32}, against="backward"),
     Entry("magnitude, structured, 15 %", "magnitude-sp", MLP, beside=TP_MAGNITUDE),
     Entry("FLAP, MLP alone, 15 %", "flap", {**MLP, "structure": "UL-MM", "groups": 0}, beside=TP_TAYLOR),
     Entry(

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 
 from etude.errors import InputError
 from etude.models.blocks import Linear, block_linears, chunks, inference, real_tokens, same_input
@@ -28,6 +28,9 @@ Visit = Callable[[Linear, Tensor], None]
 """Called with a layer, named from the model's root, and its weight's gradient, ``[out, in]``."""
 Pairs = list[tuple[Tensor, Tensor]]
 """Input and output gradient of each call of a layer."""
+
+_LOSS_ROWS = 128
+"""Rows of logits that are worked on together."""
 
 SEGMENT_TOKENS = 512
 """Tokens that go through the model together by default: enough for full speed, a few segments' memory."""
@@ -66,8 +69,34 @@ def _token_losses(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     if mask is not None:
         labels = labels.masked_fill((mask == 0) | (mask.roll(-1, 1) == 0), -100)
     logits = model(**batch, use_cache=False).logits.flatten(0, 1)
-    losses = cross_entropy(logits.float(), labels.flatten(), reduction="none")
+    losses: Tensor = _CrossEntropy.apply(logits.float(), labels.flatten())  # type: ignore[no-untyped-call]
     return losses.view_as(labels), labels != -100
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Cross-entropy of each row, 0 where the label is -100, in the memory of the logits and little more.
+
+    Logits are by far the largest tensor of a pass, and torch's own loss makes three more of their size. Here
+    their gradient takes their place. (Were they still needed, autograd would say so: it checks.)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        parts = torch.split(logits, _LOSS_ROWS)
+        total = torch.cat([part.logsumexp(1) for part in parts])
+        ctx.save_for_backward(logits, labels, total)
+        chosen = logits.gather(1, labels.clamp_min(0)[:, None])[:, 0]
+        return (total - chosen).masked_fill(labels < 0, 0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        logits, labels, total = ctx.saved_tensors
+        weight = gradients[0].masked_fill(labels < 0, 0)[:, None]
+        for start in range(0, len(logits), _LOSS_ROWS):
+            rows = slice(start, start + _LOSS_ROWS)
+            logits[rows].sub_(total[rows, None]).exp_().mul_(weight[rows])
+        logits.scatter_add_(1, labels.clamp_min(0)[:, None], -weight)
+        return logits, None
 
 
 def gradients(

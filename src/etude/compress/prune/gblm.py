@@ -129,7 +129,7 @@ class GBLM:
         return ratios
 
     def _remove(self, linear: Linear, factor: Tensor) -> None:
-        score = linear.weight.abs() * factor
+        score = linear.weight.abs().mul_(factor)
         remove(linear, removal_mask(score, self.sparsity, self.pattern, self.within, self.rule))
 
     def _alpha(self, gradient: Tensor, activation: Tensor) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import combinations
 from typing import Annotated, Literal
 
 import annotated_types as at
@@ -17,6 +18,9 @@ from etude.models.blocks import Linear
 Sparsity = Annotated[float, at.Interval(ge=0, lt=1)]
 Within = Literal["row", "matrix"]
 Rule = Literal["count", "cumulative"]
+
+_FEW = 8
+"""Columns up to which comparing all pairs beats selecting: the groups of "n:m" patterns."""
 
 
 def lowest(score: Tensor, count: int) -> Tensor:
@@ -38,15 +42,29 @@ def lowest(score: Tensor, count: int) -> Tensor:
     """
     if count == 0:
         return torch.zeros_like(score, dtype=torch.bool)
+    if score.shape[1] <= _FEW:
+        return _ranks(score) < count
     values = score.contiguous().numpy()
     # numpy selects with vector instructions: 8 times faster than torch.kthvalue here.
     threshold = torch.from_numpy(np.partition(values, count - 1, axis=1)[:, count - 1, None].copy())
-    below = score < threshold
+    marked = score <= threshold
+    if (np.count_nonzero(marked.numpy(), axis=1) == count).all():
+        return marked
     tied = score == threshold
-    wanted = count - below.sum(1, keepdim=True)
-    if bool((tied.sum(1, keepdim=True) > wanted).any()):
-        tied &= tied.cumsum(1) <= wanted
+    below = marked ^ tied
+    tied &= tied.cumsum(1) <= count - below.sum(1, keepdim=True)
     return below | tied
+
+
+def _ranks(score: Tensor) -> Tensor:
+    """The place of every score in its row, from the lowest; compares each pair of columns once."""
+    columns = score.T.contiguous()
+    ranks = torch.zeros(columns.shape, dtype=torch.uint8)
+    for left, right in combinations(range(len(columns)), 2):
+        higher = columns[left] > columns[right]
+        ranks[left] += higher
+        ranks[right] += ~higher
+    return ranks.T.contiguous()
 
 
 def lowest_share(score: Tensor, sparsity: float) -> Tensor:
@@ -160,7 +178,7 @@ def removal_mask(
     kept = n_of_m(pattern)
     if sparsity == 0:
         return torch.zeros_like(score, dtype=torch.bool)
-    if not bool(score.isfinite().all()):
+    if not bool(score.sum().isfinite()):
         raise InputError("model", "a weight, or what enters its layer, is not finite; the model is broken")
     if kept is not None:
         n, m = kept
@@ -173,4 +191,5 @@ def removal_mask(
 
 def remove(linear: Linear, mask: Tensor) -> None:
     """Set the marked weights of a layer to zero, in place."""
-    linear.weight.masked_fill_(mask, 0.0)
+    # masked_fill_ takes five times as long; adding 0 turns -0 into 0.
+    linear.weight.mul_(~mask).add_(0.0)

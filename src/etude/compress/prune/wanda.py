@@ -75,5 +75,5 @@ class Wanda:
         self.check(model)
         for block in walk(model, calibration, feed=self.feed):
             for linear in block.linears:
-                score = linear.weight.abs() * linear.inputs.segment_norm()
+                score = linear.weight.abs().mul_(linear.inputs.segment_norm())
                 remove(linear, removal_mask(score, self.sparsity, self.pattern, rule=self.rule))
