@@ -24,6 +24,8 @@ from etude.models.stats import Norms, Statistic
 from etude.progress import track
 
 Feed = Literal["block", "linear", "dense"]
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and keyword arguments of a module."""
 CHUNK_TOKENS = 512
 CHUNK_IMAGES = 16
 """What goes through a block together by default: enough for full speed of the matrix products."""
@@ -176,10 +178,8 @@ def walk(
     with ExitStack() as stack:
         stack.enter_context(inference(model))
         for block in blocks:
-            stack.enter_context(_gate(block))
-        travellers = [
-            stack.enter_context(_Traveller.on(model, piece)) for piece in chunks(calibration, chunk)
-        ]
+            stack.enter_context(gate(block))
+        travellers = [stack.enter_context(Traveller.on(model, piece)) for piece in chunks(calibration, chunk)]
         for traveller in travellers:
             traveller.go()
         groups: list[list[str]] = []
@@ -196,7 +196,7 @@ def walk(
 
 
 def _visit_block(
-    block: nn.Module, travellers: list[_Traveller], recorder: _Recorder, feed: Feed, last: bool
+    block: nn.Module, travellers: list[Traveller], recorder: _Recorder, feed: Feed, last: bool
 ) -> Iterator[list[Linear]]:
     with recorder.listening():
         for traveller in travellers:
@@ -212,10 +212,10 @@ def _visit_block(
 
 
 def _visit_linears(
-    groups: list[list[str]], travellers: list[_Traveller], recorder: _Recorder, last: bool
+    groups: list[list[str]], travellers: list[Traveller], recorder: _Recorder, last: bool
 ) -> Iterator[list[Linear]]:
     for group in groups:
-        with _gate(recorder.modules[group[0]]):
+        with gate(recorder.modules[group[0]]):
             for traveller in travellers:
                 traveller.go()
                 recorder.traveller = traveller
@@ -236,7 +236,7 @@ class _Recorder:
         self.modules = {name: module for name, module in linears(block).items() if only(name)}
         self.measure = measure
         self.statistics: dict[str, Statistic] = {}
-        self.traveller: _Traveller | None = None
+        self.traveller: Traveller | None = None
         self._heard: tuple[Tensor, int, Statistic] | None = None
         self._final: str | None = None
 
@@ -255,7 +255,7 @@ class _Recorder:
         self.statistics[name] = statistic
         self._heard = (x, x._version, statistic)
 
-    def rehearse(self, block: nn.Module, traveller: _Traveller) -> None:
+    def rehearse(self, block: nn.Module, traveller: Traveller) -> None:
         """Run the block on a waiting chunk without moving it; end once all inputs have been heard."""
         self._heard = None
         try:
@@ -264,7 +264,7 @@ class _Recorder:
             return
         self._final = next(reversed(self.statistics), None)
 
-    def groups(self, block: nn.Module, traveller: _Traveller) -> list[list[str]]:
+    def groups(self, block: nn.Module, traveller: Traveller) -> list[list[str]]:
         """The names of the layers that share an input, in the order of their calls; measures nothing."""
         silent = _Recorder(block, lambda features: Norms(0), self.modules.__contains__)
         with silent.listening():
@@ -302,6 +302,12 @@ def same_input(x: Tensor, before: Tensor, version: int) -> bool:
     return x.data_ptr() == before.data_ptr() and x.shape == before.shape and x._version == version
 
 
+def first_tensor(output: Any) -> Tensor:
+    """The hidden states among what a module takes or returns."""
+    found: Tensor = output if isinstance(output, Tensor) else output[0]
+    return found
+
+
 def real_tokens(x: Tensor, mask: Tensor | None) -> Tensor:
     """The rows of ``x`` (``[..., features]``) that are not padding, as ``[tokens, features]``.
 
@@ -313,13 +319,13 @@ def real_tokens(x: Tensor, mask: Tensor | None) -> Tensor:
     return rows[mask.bool().reshape(-1)]
 
 
-class _Traveller(greenlet):  # type: ignore[misc]
+class Traveller(greenlet):  # type: ignore[misc]
     """One chunk on its way through the model's forward pass, paused at the gates that it meets.
 
-    ``waiting`` holds the call in front of which it is paused: positional and keyword arguments.
+    ``waiting`` holds the call in front of which it is paused.
     """
 
-    waiting: tuple[tuple[Any, ...], dict[str, Any]]
+    waiting: Call
 
     def __init__(self, model: nn.Module, batch: dict[str, Tensor]) -> None:
         super().__init__(lambda: model(**batch))
@@ -328,7 +334,7 @@ class _Traveller(greenlet):  # type: ignore[misc]
 
     @classmethod
     @contextmanager
-    def on(cls, model: nn.Module, batch: dict[str, Tensor]) -> Iterator[_Traveller]:
+    def on(cls, model: nn.Module, batch: dict[str, Tensor]) -> Iterator[Traveller]:
         traveller = cls(model, batch)
         try:
             yield traveller
@@ -343,12 +349,12 @@ class _Traveller(greenlet):  # type: ignore[misc]
 
 
 @contextmanager
-def _gate(module: nn.Module) -> Iterator[None]:
+def gate(module: nn.Module) -> Iterator[None]:
     """Pause every traveller in front of ``module``; a direct call passes through."""
 
     def pause(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         current = getcurrent()
-        if isinstance(current, _Traveller) and current.parent is not None:
+        if isinstance(current, Traveller) and current.parent is not None:
             current.parent.switch((args, kwargs))
 
     handle = module.register_forward_pre_hook(pause, with_kwargs=True)

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from etude.compress.quantize.folding import Call, first_tensor
-from etude.models.blocks import CHUNK_IMAGES, CHUNK_TOKENS
+from etude.models.blocks import CHUNK_IMAGES, CHUNK_TOKENS, Call, first_tensor
 
 
 class Activations:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from etude.compress.quantize.activations import Activations, FirstCalls, calls_within
-from etude.compress.quantize.folding import Call, Fold, find_folds, first_tensor
+from etude.compress.quantize.folding import Fold, find_folds
 from etude.compress.quantize.grids import Convention, joined, split
 from etude.compress.quantize.quantized import Quantized
 from etude.compress.quantize.searches import least_clipping, least_point
 from etude.compress.quantize.weights import WeightFormat
 from etude.method import method
-from etude.models.blocks import Block, Linear, find_blocks, real_tokens, walk
+from etude.models.blocks import Block, Call, Linear, find_blocks, first_tensor, real_tokens, walk
 from etude.models.calibration import check_calibration
 
 QUERIES_AND_KEYS = re.compile(r"(^|[._])(q|k|query|key|\w*qkv|query_key_value|c_attn)([._]|$)")

@@ -18,10 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from etude.models.blocks import Linear, linears
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-"""Positional and keyword arguments of a module."""
+from etude.models.blocks import Call, Linear, first_tensor, linears
 
 
 @dataclass(frozen=True)
@@ -228,12 +225,6 @@ def _distinct(count: int) -> Tensor:
     steps = (torch.arange(count) + 0.37) / count
     mixed = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     return torch.exp2(2 * steps - 1)[mixed]
-
-
-def first_tensor(output: Any) -> Tensor:
-    """The hidden states among what a module returns."""
-    found: Tensor = output if isinstance(output, Tensor) else output[0]
-    return found
 
 
 def _note(into: dict[str, Tensor], name: str, divisor: Tensor | None) -> Callable[[Tensor], Tensor]:
