@@ -109,7 +109,11 @@ class Example:
 
 
 class Checks(Protocol):
-    """What a task adds to `etude.testing.check_method`: ``CHECKS`` in ``checks.py`` beside ``task.py``."""
+    """What a task adds to `etude.testing.check_method`: ``CHECKS`` in ``checks.py`` beside ``task.py``.
+
+    It may also have ``settings(method)``, the fields to check a method with where its defaults do not suit
+    tiny inputs: fewer iterations, say.
+    """
 
     @property
     def verb(self) -> str:

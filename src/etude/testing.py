@@ -64,6 +64,7 @@ def check_method(method: Any, **settings: Any) -> None:
     if not (dataclasses.is_dataclass(method) and {"name", "task", "paper"} <= vars(method).keys()):
         raise InputError("method", f"{method.__name__} is no method; make it one with @method (etude.method)")
     checks = checks_of(method)
+    settings = {**checks_settings(checks, method), **settings}
     with no_network(method):
         check_documented(method)
         check_fields_refused(method, settings)
@@ -92,6 +93,12 @@ def checks_of(method: Any) -> Checks:
             "task", f"{task.name} has no checks.py; write one with CHECKS (etude.task.Checks)"
         ) from None
     return checks
+
+
+def checks_settings(checks: Checks, method: Any) -> Mapping[str, Any]:
+    """Fields with which a task's checks play a method where its defaults do not suit tiny inputs."""
+    settings: Callable[[Any], Mapping[str, Any]] | None = getattr(checks, "settings", None)
+    return {} if settings is None else settings(method)
 
 
 def check_documented(method: Any) -> None:

@@ -1,15 +1,27 @@
 """Quantisation: methods that store the weights of a trained model in fewer bits."""
 
+from etude.compress.quantize.adaround import AdaRound
 from etude.compress.quantize.awq import Awq
+from etude.compress.quantize.brecq import Brecq
+from etude.compress.quantize.flexround import FlexRound
 from etude.compress.quantize.full_precision import FullPrecision
 from etude.compress.quantize.gptq import Gptq
 from etude.compress.quantize.lorc import Lorc
+from etude.compress.quantize.lsq import Lsq
+from etude.compress.quantize.lsq_plus import LsqPlus
 from etude.compress.quantize.rtn import Rtn
+from etude.compress.quantize.stochastic import Stochastic
 
 __all__ = [
+    "AdaRound",
     "Awq",
+    "Brecq",
+    "FlexRound",
     "FullPrecision",
     "Gptq",
     "Lorc",
+    "Lsq",
+    "LsqPlus",
     "Rtn",
+    "Stochastic",
 ]

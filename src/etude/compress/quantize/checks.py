@@ -25,6 +25,10 @@ class QuantizeChecks:
     verb: str = "quantize"
     edits: Sequence[str] = ("model",)
 
+    def settings(self, method: type[Any]) -> Mapping[str, Any]:
+        """A few iterations are enough to see that a method that trains keeps to the rules."""
+        return {"iterations": 4} if "iterations" in method.__dataclass_fields__ else {}
+
     def examples(self) -> Sequence[Example]:
         """One model of each kind; all can be quantised."""
         return [

@@ -105,6 +105,28 @@ class WeightFormat:
         return quantized
 
 
+@dataclass(frozen=True, kw_only=True)
+class IntegerFormat(WeightFormat):
+    """The same for methods whose rounding needs evenly spaced levels.
+
+    Raises
+    ------
+    InputError : if the numbers are of floating point.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.numbers != "int":
+            raise InputError("numbers", f"{self.numbers} is not evenly spaced; this method needs integers")
+
+    @property
+    def grid(self) -> Integers:
+        """The grid that weights are rounded to."""
+        return Integers(
+            bits=self.bits, symmetric=self.symmetric, convention=self.convention, scales=self.scales
+        )
+
+
 def check_group(linears: Iterable[Linear], group: Granularity) -> None:
     """Raise `InputError` if a group's size does not divide the input width of a layer."""
     if isinstance(group, str):
