@@ -5,8 +5,7 @@ and evaluation never share documents.
 
 nano-llama has seen nothing but novels. To it a domain is unknown text, not knowledge that a mask could
 spare: what its studies tell is whether a method finds the weights on which unknown text leans. SmolLM2 knows
-both domains, and is the model on which the paper's question is put as it is meant; one calibration, for the
-cost of it.
+both domains, and is the model on which the paper's question is put as it is meant.
 
 What came of it: on nano-llama all that must hold does, in every seed. On SmolLM2 D-Pruner serves the domain
 better than Wanda on general text, but on abstracts it keeps less in all than the Taylor score that does not
@@ -24,11 +23,12 @@ from etude.compress.prune import DPruner, Magnitude, SparseGPT, Wanda
 from etude.compress.prune.task import TASK, Inputs
 from etude.engine.claim import AllOf, Arm, Claim, Inequality, Study
 
+SEEDS = (0, 1, 2)
 BOTH = ("domain_perplexity", "perplexity")
 DOMAINS = {"abstracts": "ncbi_disease", "news": "abc_news_2006"}
 
 
-def study(name: str, inputs: Inputs, seeds: tuple[int, ...], **training: Any) -> Study:
+def study(name: str, inputs: Inputs, **training: Any) -> Study:
     """The arms of the check at half the weights; ``training`` are fields of the descent on the domain."""
     arms = {
         "magnitude": Magnitude(),
@@ -40,15 +40,15 @@ def study(name: str, inputs: Inputs, seeds: tuple[int, ...], **training: Any) ->
         "d-pruner, lambda 0": DPruner(regularisation=0.0, **training),
         "d-pruner": DPruner(**training),
     }
-    return Study(name=name, task=TASK, inputs=inputs, arms=arms, seeds=seeds)
+    return Study(name=name, task=TASK, inputs=inputs, arms=arms, seeds=SEEDS)
 
 
 NANO = [
-    study(f"nano-llama, {name}", Inputs(domain=domain, samples=150, segments=128), (0, 1, 2), epochs=2)
+    study(f"nano-llama, {name}", Inputs(domain=domain, samples=150, segments=128), epochs=2)
     for name, domain in DOMAINS.items()
 ]
 SMOL = [
-    study(f"smollm2, {name}", Inputs(model="smollm2", domain=domain, samples=40, segments=24), (0,))
+    study(f"smollm2, {name}", Inputs(model="smollm2", domain=domain, samples=40, segments=24))
     for name, domain in DOMAINS.items()
 ]
 STUDIES = (*NANO, *SMOL)

@@ -20,7 +20,7 @@ SEEDS = (0, 1, 2)
 NANO, SMOL = Inputs(samples=32, segments=300), Inputs(model="smollm2", samples=32, segments=40)
 
 
-def study(name: str, inputs: Inputs, ratio: float, seeds: tuple[int, ...] = SEEDS) -> Study:
+def study(name: str, inputs: Inputs, ratio: float) -> Study:
     """All arms at one ratio, beside the dense model."""
     arms = {
         "dense": Dense(),
@@ -34,14 +34,14 @@ def study(name: str, inputs: Inputs, ratio: float, seeds: tuple[int, ...] = SEED
         "flap UL-UM": FLAP(ratio=ratio, structure="UL-UM", stock=False),
         "flap": FLAP(ratio=ratio),
     }
-    return Study(name=name, task=TASK, inputs=inputs, arms=arms, seeds=seeds)
+    return Study(name=name, task=TASK, inputs=inputs, arms=arms, seeds=SEEDS)
 
 
 LITTLE = study("nano-llama, 10 %", NANO, 0.1)
 FIFTH = study("nano-llama, 20 %", NANO, 0.2)
 MORE = study("nano-llama, 30 %", NANO, 0.3)
-LARGER = study("smollm2, 20 %", SMOL, 0.2, seeds=(0,))
-LARGER_MORE = study("smollm2, 30 %", SMOL, 0.3, seeds=(0,))
+LARGER = study("smollm2, 20 %", SMOL, 0.2)
+LARGER_MORE = study("smollm2, 30 %", SMOL, 0.3)
 STUDIES = (LITTLE, FIFTH, MORE, LARGER, LARGER_MORE)
 
 

@@ -67,13 +67,20 @@ def test_n_of_m() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"pattern": "2:4"}, {"rule": "cumulative"}, {"feed": "block"}, {"feed": "dense"}, {"sparsity": 0.3}],
+    [
+        {},
+        {"pattern": "2:4"},
+        {"rule": "cumulative"},
+        {"feed": "block"},
+        {"feed": "linear"},
+        {"sparsity": 0.3},
+    ],
 )
 @pytest.mark.parametrize("name", MODELS)
 def test_without_the_gradient_it_is_wanda(name: str, options: dict[str, Any]) -> None:
     pruned, expected = MODELS[name](), MODELS[name]()
     GBLM(alpha=0.0, **options).prune(pruned, calibration(padding=True))
-    Wanda(**options).prune(expected, calibration(padding=True))
+    Wanda(**{"feed": "dense", **options}).prune(expected, calibration(padding=True))
     assert same_weights(pruned, expected)
 
 
@@ -222,3 +229,10 @@ def test_what_does_not_fit_is_refused_before_any_work() -> None:
 )
 def test_variants_pass_what_every_method_must(fields: dict[str, Any]) -> None:
     check_method(GBLM, **fields)
+
+
+def test_one_pass_measures_what_a_walk_through_the_dense_model_does(tmp_path: Path) -> None:
+    one_pass, walked = zoo.llama(), zoo.llama()
+    GBLM().prune(one_pass, calibration(padding=True))
+    GBLM(gradients=str(tmp_path)).prune(walked, calibration(padding=True))
+    assert overlap(one_pass, walked) > 0.9995

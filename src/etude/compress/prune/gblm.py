@@ -55,7 +55,9 @@ class GBLM:
     score : "both" terms, or the "gradient" term alone, which is first-order Taylor importance for "l1".
     within : the group in which weights are compared: each "row", or the whole "matrix".
     rule : "count" or "cumulative"; see `Wanda`.
-    feed : what the model is like in front of a layer when its input is measured; see `Wanda`.
+    feed : what the model is like in front of a layer when its input is measured. "dense", not pruned, as
+        for the gradients: one pass measures both. For "linear" and "block", see `Wanda`; another pass
+        through the model, with "block" two. The authors' code measures by "block".
     gradients : a folder in which gradient norms are kept: they are computed once for the same model, text
         and norm, whatever the sparsity. None keeps nothing.
 
@@ -87,7 +89,7 @@ class GBLM:
     score: Literal["both", "gradient"] = "both"
     within: Within = "row"
     rule: Rule = "count"
-    feed: Feed = "linear"
+    feed: Feed = "dense"
     gradients: str | None = None
 
     def __post_init__(self) -> None:
@@ -100,8 +102,13 @@ class GBLM:
         check_widths(block_linears(model), self.pattern)
 
     def prune(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> None:
-        """Prune ``model`` in place: gradients first, on the dense model, then block by block."""
+        """Prune ``model`` in place: gradients first, on the dense model, then layer by layer."""
         self.check(model)
+        if self.score == "both" and self.feed == "dense" and self.gradients is None:
+            norms, inputs = _measured(model, calibration, self.norm)
+            for linear in block_linears(model):
+                self._prune(linear, norms.pop(linear.name), inputs[linear.name].segment_norm())
+            return
         norms = self._norms(model, calibration)
         if self.score == "gradient":
             for linear in block_linears(model):
@@ -110,9 +117,8 @@ class GBLM:
         blocks = find_blocks(model)[0]
         for block in walk(model, calibration, feed=self.feed):
             for linear in block.linears:
-                activation = linear.inputs.segment_norm()
-                gradient = norms.pop(f"{blocks}.{block.index}.{linear.name}")
-                self._remove(linear, gradient.mul_(self._alpha(gradient, activation)).add_(activation))
+                name = f"{blocks}.{block.index}.{linear.name}"
+                self._prune(linear, norms.pop(name), linear.inputs.segment_norm())
 
     def ratios(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> dict[str, float]:
         """How the two terms weigh in each layer of the dense model: ``alpha median(G) / median(X)``.
@@ -127,6 +133,9 @@ class GBLM:
             weighted = self._alpha(gradient, activation) * gradient.median()
             ratios[linear.name] = float(weighted / activation.median())
         return ratios
+
+    def _prune(self, linear: Linear, gradient: Tensor, activation: Tensor) -> None:
+        self._remove(linear, gradient.mul_(self._alpha(gradient, activation)).add_(activation))
 
     def _remove(self, linear: Linear, factor: Tensor) -> None:
         score = linear.weight.abs().mul_(factor)
