@@ -23,21 +23,19 @@ def passes(job: dict[str, Any]) -> dict[str, Any]:
     """CPU seconds of plain passes over the calibration tokens, for each batch size asked for."""
     model, ids = load(job)
     return {
-        "forward": {batch: forward(model, ids, batch) for batch in job["forward"]},
-        "backward": {batch: backward(model, ids, batch) for batch in job["backward"]},
+        "forward": {batch: forward(model, ids, batch) for batch in job["batches"]},
+        "backward": {batch: backward(model, ids, batch) for batch in job["batches"]},
         "model_mb": 4e-6 * parameter_count(model),
         "activations_mb": activations_mb(model, ids),
     }
 
 
 def prune(job: dict[str, Any]) -> dict[str, Any]:
-    """Prune and save; beside it, in the same process, the passes that the method is measured against."""
+    """Prune and save; before it, in the same process, the passes that the method is measured against."""
     model, ids = load(job)
     method = etude.methods()[job["method"]](**job["fields"])
-    plain = {
-        "forward_s": forward(model, ids, job["forward"]),
-        "backward_s": backward(model, ids, job["backward"]) if job["gradients"] else None,
-    }
+    against = {"forward": forward, "backward": backward}.get(job["against"])
+    plain = {f"{job['against']}_s": against(model, ids, job["batch"])} if against else {}
     with measured() as figures:
         method.prune(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
     etude.models.save(model, None, job["out"])

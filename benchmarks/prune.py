@@ -19,8 +19,8 @@ from typing import Any
 from common import HERE, Unavailable, machine, peer_python, play, table, write_results
 
 OURS = HERE / "ours.py"
-FORWARD_BATCHES = (1, 2, 4, 8, 16, 32)
-BACKWARD_BATCHES = (1, 2, 4, 8)
+BATCHES = (2, 4, 8, 16)
+"""Segments at a time with which plain passes are tried; the best is what methods are set against."""
 TEXT, BUILT_IN = "wikitext2_valid_test", "novels"
 SEED = 0
 SEGMENTS, SEGMENT = 16, 251
@@ -94,7 +94,7 @@ class Bench:
 
     def measure_passes(self) -> None:
         """Time plain passes at several batch sizes, and keep the best."""
-        job = {"kind": "passes", **self.files, "forward": FORWARD_BATCHES, "backward": BACKWARD_BATCHES}
+        job = {"kind": "passes", **self.files, "batches": BATCHES}
         self.passes = play(OURS, job)
 
     def best(self, kind: str) -> int:
@@ -118,8 +118,8 @@ class Bench:
         if entry.by != "etude":
             batch = {"batch": self.best("backward")}
             return play(HERE / "peers" / f"{entry.by}.py", {**job, **batch}, peer_python(entry.by))
-        batches = {kind: self.best(kind) for kind in ("forward", "backward")}
-        return play(OURS, {"kind": "prune", **job, **batches, "gradients": entry.against == "backward"})
+        batch = self.best(entry.against) if entry.against else None
+        return play(OURS, {"kind": "prune", **job, "against": entry.against, "batch": batch})
 
     def seconds(self, title: str) -> float | None:
         """Median CPU seconds of a line."""
