@@ -68,6 +68,12 @@ def test_sweeping_leaves_other_hidden_files(tmp_path: Path) -> None:
     assert [path.name for path in hidden(tmp_path)] == [".git", ".notes.lock"]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that root cannot write to either")
+def test_where_nothing_can_be_written_there_is_an_error_and_no_waiting() -> None:
+    with pytest.raises(OSError, match="/proc/"), building(Path("/proc/model")):
+        raise AssertionError("there is no folder to fill")
+
+
 def test_when_several_build_the_same_one_of_them_wins(tmp_path: Path) -> None:
     target = tmp_path / "model"
     together = threading.Barrier(8)

@@ -74,6 +74,7 @@ def _hidden_name(target: Path) -> Iterator[Path]:
     sweep(target.parent)
     hidden = target.with_name(f".{target.name}{_MARK}{secrets.token_hex(4)}")
     lock = hidden.with_name(hidden.name + ".lock")
+    lock.touch()  # an error now where nothing can be written: some file systems let a lock try for ever
     with FileLock(lock):
         try:
             yield hidden
