@@ -15,6 +15,7 @@ from etude.compress.quantize.grids.base import Range
 from etude.compress.quantize.grids.scales import SCALE_BITS, Scales, stored
 from etude.errors import InputError
 from etude.method import check_fields
+from etude.models.numbers import float_steps
 
 Specials = Literal["none", "nan", "ieee"]
 
@@ -152,7 +153,4 @@ class Floats:
 
     def _rounded(self, x: Tensor, within: Range) -> tuple[Tensor, Tensor]:
         """How many steps the nearest magnitude is, and the step there, both for a bias of 0."""
-        unbiased = (x / within.scale).abs().clamp_(max=self.largest) * 2.0**self._bias
-        field = (torch.frexp(unbiased)[1] - 1).clamp_(min=1)
-        step = torch.ones_like(unbiased).ldexp(field - self.mantissa)
-        return (unbiased / step).round_(), step
+        return float_steps(x / within.scale, mantissa=self.mantissa, bias=self._bias, largest=self.largest)
