@@ -35,27 +35,33 @@ def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
     """
     if not bool(hessian.isfinite().all()):
         raise ValueError("the inputs of a layer are not finite; the model is broken before it")
-    damped = hessian.clone()
-    diagonal = damped.diagonal()
-    diagonal[diagonal == 0] = 1
-    mean = float(diagonal.mean())
     for tenfold in range(6):
         share = damping if tenfold == 0 else max(damping, 1e-6) * 10**tenfold
-        matrix = damped.clone()
-        matrix.diagonal().add_(share * mean)
-        factor = _factor(matrix)
-        if factor is None and matrix.dtype != torch.float64:
-            factor = _factor(matrix.double())
+        factor = _factor(_damped(hessian, share))
+        if factor is None and hessian.dtype != torch.float64:
+            factor = _factor(_damped(hessian.double(), share))
         if factor is not None:
             return factor.to(hessian.dtype)
     raise ValueError("the Gram matrix of a layer's inputs is not positive definite, however damped")
 
 
+def _damped(hessian: Tensor, share: float) -> Tensor:
+    """A damped copy whose features that were always 0 stand alone, and come in reverse order."""
+    matrix = hessian.flip(0, 1)
+    diagonal = matrix.diagonal()
+    diagonal[diagonal == 0] = 1
+    diagonal += share * diagonal.mean()
+    return matrix
+
+
 def _factor(matrix: Tensor) -> Tensor | None:
-    """``U`` from one decomposition: ``matrix = U^-1 U^-T``, a Cholesky from the last feature to the first."""
-    lower, failed = torch.linalg.cholesky_ex(matrix.flip(0, 1))
+    """``U`` from one decomposition: ``H = U^-1 U^-T``, a Cholesky from the last feature to the first."""
+    lower, failed = torch.linalg.cholesky_ex(matrix)
+    del matrix  # one of the widest layer's matrices less in memory
     if int(failed):
         return None
-    identity = torch.eye(len(matrix), dtype=matrix.dtype)
-    inverse: Tensor = torch.linalg.solve_triangular(lower, identity, upper=False)
+    inverse: Tensor = torch.linalg.solve_triangular(
+        lower, torch.eye(len(lower), dtype=lower.dtype), upper=False
+    )
+    del lower
     return inverse.flip(0, 1)

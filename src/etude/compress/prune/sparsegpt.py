@@ -29,8 +29,8 @@ class SparseGPT:
 
     Goes through the columns of a layer from the left, in runs of ``width``. In each run the weights of
     smallest ``w_ij^2 / U_jj^2`` are removed, where ``U^T U`` is the inverse of the damped
-    ``H = 2/n sum_t x_t x_t^T`` over n segments: the squared output error that is left when all later
-    columns adapt. Then they adapt.
+    ``H = sum_t x_t x_t^T``: the squared output error that is left when all later columns adapt. Then
+    they adapt.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class SparseGPT:
             return
         for block in walk(model, calibration, measure=Gram, feed=self.feed):
             for inputs, sharing in groupby(block.linears, key=lambda linear: linear.inputs):
-                hessian = inputs.matrix() * (2 / inputs.segments)
+                hessian = inputs.matrix()
                 factor = inverse_factor(hessian, self.damping)
                 for linear in sharing:
                     scan(linear.weight, hessian, self._choose(linear.weight), width=self._run, factor=factor)
@@ -115,8 +115,8 @@ def scan(
     Parameters
     ----------
     weight : ``[out, in]``, edited in place.
-    hessian : ``2/n sum_t x_t x_t^T``, ``[in, in]``. Where its diagonal is 0 the input was always 0: these
-        weights do nothing, and are set to 0 before anything else.
+    hessian : ``sum_t x_t x_t^T``, ``[in, in]``; a factor changes nothing. Where its diagonal is 0 the
+        input was always 0: these weights do nothing, and are set to 0 before anything else.
     choose : called for each run of columns, from the left, with the scores ``w_ij^2 / U_jj^2`` of the
         weights as they are by then; says which to remove.
     width : columns in a run.
