@@ -128,6 +128,22 @@ def test_how_norms_grow_with_the_number_of_segments() -> None:
             torch.testing.assert_close(often[name], growth * once[name], rtol=1e-4, atol=1e-7)
 
 
+def test_small_gradients_are_not_lost_in_large_sums() -> None:
+    """In float16, in which the authors' code adds up, 2,048 and 1 are 2,048."""
+    gradients = iter([2048.0, *[1.0] * 100])
+
+    def visit_all(_: Any, part: Any, visit: Any, **__: Any) -> dict[str, Any]:
+        for value in gradients:
+            visit(block_linears(model)[0], torch.full((1, 1), value))
+        return {}
+
+    model = zoo.llama()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gblm, "segment_gradients", visit_all)
+        (norm,) = gradient_norms(model, calibration(), "l1").values()
+    assert norm.item() == 2148
+
+
 def test_ratios_tell_how_the_terms_weigh() -> None:
     model = zoo.llama()
     gradients = reference.gradient_norms(model, calibration(padding=True), "l1")

@@ -135,6 +135,21 @@ def test_independent_inputs_of_one_size_leave_magnitude_by_run(
             assert part[~stays].max() <= part[stays].min()
 
 
+@pytest.mark.parametrize("row", [[1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 2.0, 2.0]])
+def test_exactly_half_goes_where_a_threshold_takes_more(row: list[float]) -> None:
+    """The authors' code removes all up to the third lowest: 3 of these, 4 of equals."""
+    pruned = prune(torch.tensor([row]), torch.eye(4))
+    assert pruned.tolist() == [[0, 0, *row[2:]]]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_asked_nothing_changed(name: str) -> None:
+    """Not even what comes after an input that was always 0."""
+    model = MODELS[name]()
+    SparseGPT(sparsity=0.0).prune(model, calibration())
+    assert same_weights(model, MODELS[name]())
+
+
 @pytest.mark.parametrize("pattern", ["unstructured", "2:4"])
 def test_the_update_pays(pattern: str) -> None:
     """Less error than the same mask without the update, and than Wanda with as many weights removed."""
