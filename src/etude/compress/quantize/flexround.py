@@ -8,6 +8,7 @@ import annotated_types as at
 
 from etude.compress.quantize.reconstruction import Convolution, Reconstruction
 from etude.compress.quantize.rounding import Division
+from etude.errors import InputError
 from etude.method import method
 from etude.models.blocks import Linear
 
@@ -52,6 +53,13 @@ class FlexRound(Reconstruction):
     step: bool = True
     row: bool = True
     divisors: Annotated[int, at.Ge(0)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.convention == "gguf" and not self.symmetric:
+            raise InputError(
+                "convention", "gguf stores a minimum, which a learned step would move; use another"
+            )
 
     def rounding(self, layer: Linear) -> Division:
         """The divisors of a layer's weight, all of them 1 at first."""

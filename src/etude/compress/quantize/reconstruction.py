@@ -200,7 +200,7 @@ class Convolution(Linear):
     @property
     def kernel(self) -> int:
         """Weights of one input channel."""
-        return self.weight.shape[1] // int(self.module.weight.shape[1])  # type: ignore[index,operator]
+        return self.weight.shape[1] // int(self.module.weight.shape[1])  # type: ignore[index]
 
 
 def layers(module: nn.Module, prefix: str = "") -> dict[str, Linear]:

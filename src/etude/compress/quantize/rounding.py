@@ -15,7 +15,7 @@ from torch import Tensor
 
 from etude.compress.quantize.grids import Granularity, Integers, Range, stored
 from etude.compress.quantize.quantized import Quantized
-from etude.compress.quantize.straight_through import straight_through
+from etude.compress.quantize.straight_through import lsq, straight_through
 
 ZETA, GAMMA = 1.1, -0.1
 """How far AdaRound's sigmoid is stretched beyond 0 and 1, so that it reaches them."""
@@ -90,20 +90,23 @@ class Steps:
         steps = self.groups / self.start
         return steps if self.zero is None else steps + self.zero
 
-    def nearest(self, steps: Tensor) -> Tensor:
-        """The nearest level to each number of steps from the value 0; the gradient does not notice."""
-        if self.zero is None:
-            level = steps.detach().round()
-        elif self.grid.convention == "gguf":
-            level = (steps.detach() + self.zero).round_()
-        else:
-            level = steps.detach().round().add_(self.zero)
-        return straight_through(steps, level)
+    def nearest(self, x: Tensor) -> Tensor:
+        """``x`` in the place of the weights, ``[out, groups, size]``, rounded to nearest: ``[out, in]``.
+
+        Differentiable in ``x`` and in what the steps are learned through.
+        """
+        zero = 0 if self.zero is None else self.zero
+        rounded = lsq(x, self.scale(), self.lowest - zero, self.highest - zero)
+        return rounded.reshape(self.shape)
 
     def value(self, level: Tensor, scale: Tensor) -> Tensor:
         """What levels stand for, ``[out, in]``; beyond the ends the end, without a gradient."""
         within = level.clamp(self.lowest, self.highest)
         return ((within if self.zero is None else within - self.zero) * scale).reshape(self.shape)
+
+    def within(self) -> Range:
+        """The ranges as they are stored."""
+        return Range(self.scale().detach(), self.zero)
 
     def quantized(self, level: Tensor) -> Quantized:
         """What is stored of whole levels; beyond the ends the end."""
@@ -152,15 +155,14 @@ class Division:
     ) -> None:
         self.steps = Steps(weight, grid, by, within, learned=step)
         rows, columns = weight.shape
-        zeros = {"requires_grad": True}
-        self.row = torch.zeros(rows, 1, **zeros) if row else None
-        self.channel = torch.zeros(1, columns // kernel, 1, **zeros) if kernel > 1 else None
-        self.each = () if rank else (torch.zeros(rows, columns, **zeros),)
+        self.row = _learned(rows, 1) if row else None
+        self.channel = _learned(1, columns // kernel, 1) if kernel > 1 else None
+        self.low_rank = rank > 0
+        self.each = [_learned(rows, columns)]
         if rank:
             bound = math.sqrt(3 / columns)  # Kaiming's, for a layer with so many inputs
             right = torch.empty(rank, columns).uniform_(-bound, bound).requires_grad_()
-            vectors = (torch.zeros(rows, 1, **zeros), torch.zeros(1, columns, **zeros))
-            self.each = (torch.zeros(rows, rank, **zeros), right, *vectors)
+            self.each = [_learned(rows, rank), right, _learned(rows, 1), _learned(1, columns)]
 
     def parameters(self) -> list[Tensor]:
         """The logarithms of the step, of the weights' own divisors, of the rows' and the channels'."""
@@ -169,9 +171,8 @@ class Division:
 
     def logarithms(self) -> Tensor:
         """Of the product of all divisors but the step, ``[out, in]``."""
-        if len(self.each) == 1:
-            logs = self.each[0]
-        else:
+        logs = self.each[0]
+        if self.low_rank:
             left, right, row, column = self.each
             logs = left @ right + row + column
         if self.row is not None:
@@ -180,15 +181,13 @@ class Division:
             logs = (logs.view(len(logs), self.channel.shape[1], -1) + self.channel).view_as(logs)
         return logs
 
-    def levels(self, scale: Tensor) -> Tensor:
-        """The level of each weight, ``[out, groups, size]``."""
-        divisors = in_groups(self.logarithms(), scale).exp()
-        return self.steps.nearest(self.steps.groups / (scale * divisors))
+    def divided(self) -> Tensor:
+        """The weights over their divisors, all but the step, ``[out, groups, size]``."""
+        return self.steps.groups * in_groups(-self.logarithms(), self.steps.start).exp()
 
     def weight(self) -> Tensor:
         """The quantised weight ``[out, in]``."""
-        scale = self.steps.scale()
-        return self.steps.value(self.levels(scale), scale)
+        return self.steps.nearest(self.divided())
 
     def penalty(self, progress: float) -> None:
         """None: the weights are rounded all along."""
@@ -196,7 +195,12 @@ class Division:
     @torch.no_grad()
     def quantized(self) -> Quantized:
         """What is stored."""
-        return self.steps.quantized(self.levels(self.steps.scale()))
+        steps = self.steps
+        return Quantized.nearest(self.divided().reshape(steps.shape), steps.grid, steps.by, steps.within())
+
+
+def _learned(*shape: int) -> Tensor:
+    return torch.zeros(shape, requires_grad=True)
 
 
 class UpOrDown:

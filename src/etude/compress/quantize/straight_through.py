@@ -7,13 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+End = int | Tensor
+"""A code at the end of the range, or one for each group."""
+
 
 class _Lsq(torch.autograd.Function):
     """See `lsq`. A function of its own, because autograd through its parts takes three times the memory."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, step: Tensor, offset: Tensor | None, low: int, high: int, factor: float
+        ctx: Any, x: Tensor, step: Tensor, offset: Tensor | None, low: End, high: End, factor: float
     ) -> Tensor:
         levels = (x if offset is None else x - offset) / step
         codes = levels.round().clamp_(low, high)
@@ -37,7 +40,7 @@ class _Lsq(torch.autograd.Function):
 
 
 def lsq(
-    x: Tensor, step: Tensor, low: int, high: int, *, offset: Tensor | None = None, factor: float = 1.0
+    x: Tensor, step: Tensor, low: End, high: End, *, offset: Tensor | None = None, factor: float = 1.0
 ) -> Tensor:
     """Round to learned steps: ``clamp(round((x - offset) / step), low, high) * step + offset``.
 
@@ -49,7 +52,7 @@ def lsq(
     ----------
     x : any shape.
     step : above 0, broadcasting against ``x``; of as many dimensions.
-    low, high : the smallest and the largest code.
+    low, high : the smallest and the largest code; tensors that broadcast against ``x`` where they differ.
     offset : what code 0 stands for, shaped like ``step``; None for 0.
     factor : by which the gradients of ``step`` and ``offset`` are multiplied; in LSQ
         ``1 / sqrt(high * numbers that share a step)``.
