@@ -101,24 +101,35 @@ SETS: dict[str, TextSet] = {
 }
 
 
+def find_folder(name: str) -> Path | None:
+    """The folder of a set: built in, in ``$ETUDE_DATA``, or in the user's cache; None if in none of them."""
+    return next((place / name for place in _places() if (place / name).is_dir()), None)
+
+
 def find_set(name: str) -> Path | None:
-    """The folder of a set: built in, in ``$ETUDE_DATA``, or in the user's cache; None if in none of them.
+    """The folder of a set of texts; see `find_folder`.
 
     Raises
     ------
     InputError : for a set of the table that is not here, saying where to get it.
     """
-    data = os.environ.get("ETUDE_DATA")
-    places = [BUILT_IN, *([Path(data)] if data else []), cache_folder("data")]
-    for place in places:
-        if (place / name).is_dir():
-            return place / name
-    if name not in SETS:
-        return None
-    known = SETS[name]
-    files = ", ".join(file.partition(":")[0] for file in (*known.calibration, *known.evaluation))
-    raise InputError(
+    folder = find_folder(name)
+    if folder is None and name in SETS:
+        known = SETS[name]
+        files = ", ".join(file.partition(":")[0] for file in (*known.calibration, *known.evaluation))
+        raise missing(name, files, known.home)
+    return folder
+
+
+def missing(name: str, files: str, home: str) -> InputError:
+    """The error for a named set that is not on this machine."""
+    return InputError(
         "data",
-        f"{name} is not on this machine: put {files}, made from {known.home}, into {places[-1] / name} "
+        f"{name} is not on this machine: put {files}, made from {home}, into {_places()[-1] / name} "
         f"or into $ETUDE_DATA/{name}",
     )
+
+
+def _places() -> list[Path]:
+    data = os.environ.get("ETUDE_DATA")
+    return [BUILT_IN, *([Path(data)] if data else []), cache_folder("data")]
