@@ -1,8 +1,9 @@
 """Train the built-in models: ``python -m etude.models.train nano-llama --data FOLDER --out FOLDER``.
 
-The recipe that made ``nano_llama/``: a byte-level BPE of 2,048 tokens and a LLaMA-shaped decoder of
-3.5 million parameters, trained on the ``english_novels`` train split (public domain, 39 novels, no
-author of which is in the valid or test split). About 50 minutes on one core.
+Here is the recipe that made ``nano_llama/``: a byte-level BPE of 2,048 tokens and a LLaMA-shaped decoder
+of 3.5 million parameters, trained on the ``english_novels`` train split (public domain, 39 novels, no
+author of which is in the valid or test split). About 50 minutes on one core. The recipes of other models
+have files of their own in `etude.models.recipes`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from etude.data.text import read_documents
 from etude.models.likelihood import perplexity
+from etude.models.recipes import nano_bert
 from etude.progress import track
 
 END_OF_TEXT = "<|endoftext|>"
@@ -146,16 +148,21 @@ def train_nano_llama(data: Path, out: Path, steps: int = STEPS) -> None:
     print(json.dumps(figures, indent=2))
 
 
+RECIPES = {"nano-llama": (train_nano_llama, STEPS), "nano-bert": (nano_bert.train, nano_bert.STEPS)}
+"""What trains a model from its data into a folder, and in how many steps."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model", choices=["nano-llama"])
-    parser.add_argument("--data", type=Path, required=True, help="the folder english_novels")
+    parser.add_argument("model", choices=list(RECIPES))
+    parser.add_argument("--data", type=Path, required=True, help="the folder of its training data")
     parser.add_argument("--out", type=Path, required=True, help="where the checkpoint goes")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, help="instead of the recipe's own")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    train_nano_llama(arguments.data, arguments.out, arguments.steps)
+    recipe, steps = RECIPES[arguments.model]
+    recipe(arguments.data, arguments.out, arguments.steps or steps)
 
 
 if __name__ == "__main__":
