@@ -66,7 +66,7 @@ def test_integers_err_by_half_a_step_at_most(bits: int, symmetric: bool, by: Any
     scale, zero = numbers.fit(groups)
     error = (InputRounding(numbers, by).round(x).view_as(groups) - groups).abs()
     slack = 0.5 if zero is None else 1.0  # a zero that was rounded moves both ends
-    assert bool((error <= scale * slack * (1 + 1e-5)).all())
+    assert bool((error <= scale * slack * (1 + 1e-4)).all())
 
 
 def test_zeros_stay_zero_and_a_token_is_rounded_by_itself() -> None:

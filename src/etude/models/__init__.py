@@ -26,7 +26,7 @@ _HOMES = {
     "save": "saving",
     "sparsity": "measure",
 }
-_MODULES = ("blocks", "fingerprint", "measure", "stats")
+_MODULES = ("blocks", "fingerprint", "inputs", "measure", "stats")
 
 __all__ = [*_HOMES, *_MODULES]
 

@@ -37,6 +37,7 @@ def fingerprint(name_or_path: str | Path) -> str:
     >>> len(fingerprint("nano-llama"))
     64
     """
+    from etude.models.inputs import RANGES, SCHEMES
     from etude.models.loading import locate
 
     path = locate(name_or_path)
@@ -44,8 +45,7 @@ def fingerprint(name_or_path: str | Path) -> str:
         return file_digest(path)
     checkpoint.read_config(path)
     files = [path / checkpoint.CONFIG, *checkpoint.weight_files(path), *checkpoint.tokenizer_files(path)]
-    if (path / checkpoint.WIDTHS).is_file():
-        files.append(path / checkpoint.WIDTHS)
+    files += [path / name for name in (checkpoint.WIDTHS, SCHEMES, RANGES) if (path / name).is_file()]
     total = hashlib.sha256()
     for file in files:
         total.update(f"{file.name} {file_digest(file)}\n".encode())

@@ -102,6 +102,35 @@ class Moments:
         return (self._deviations + self.tokens * self._mean.square()).sqrt().float()
 
 
+class Extremes:
+    """The smallest and the largest value of each feature.
+
+    Examples
+    --------
+    >>> extremes = Extremes(2)
+    >>> extremes.update(torch.tensor([[1.0, -2.0], [3.0, 0.5]]), segments=1)
+    >>> extremes.low, extremes.high, extremes.peak()
+    (tensor([ 1., -2.]), tensor([3.0000, 0.5000]), tensor([3., 2.]))
+    """
+
+    def __init__(self, features: int) -> None:
+        self.tokens = 0
+        self.segments = 0
+        self.low = torch.full((features,), torch.inf)
+        self.high = torch.full((features,), -torch.inf)
+
+    def update(self, x: Tensor, segments: int) -> None:
+        if len(x):
+            self.low = torch.minimum(self.low, x.amin(0))
+            self.high = torch.maximum(self.high, x.amax(0))
+        self.tokens += len(x)
+        self.segments += segments
+
+    def peak(self) -> Tensor:
+        """The largest magnitude of each feature, float32 ``[features]``."""
+        return torch.maximum(-self.low, self.high)
+
+
 class Gram:
     """The Gram matrix ``sum_t x_t x_t^T``, which second-order methods call the Hessian.
 
@@ -122,7 +151,7 @@ class Gram:
     def update(self, x: Tensor, segments: int) -> None:
         x = x.to(self._sum.dtype)
         for at in range(0, len(self._sum), _TILE):  # the matrix is symmetric: its upper tiles suffice
-            self._sum[at : at + _TILE, at:] += x[:, at : at + _TILE].T @ x[:, at:]
+            self._sum[at : at + _TILE, at:].addmm_(x[:, at : at + _TILE].T, x[:, at:])
         self.tokens += len(x)
         self.segments += segments
 

@@ -10,7 +10,10 @@ from etude.compress.quantize.lorc import Lorc
 from etude.compress.quantize.lsq import Lsq
 from etude.compress.quantize.lsq_plus import LsqPlus
 from etude.compress.quantize.rtn import Rtn
+from etude.compress.quantize.smoothquant import SmoothQuant
 from etude.compress.quantize.stochastic import Stochastic
+from etude.compress.quantize.zeroquant import ZeroQuant
+from etude.compress.quantize.zeroquant_fp import ZeroQuantFP
 
 __all__ = [
     "AdaRound",
@@ -23,5 +26,8 @@ __all__ = [
     "Lsq",
     "LsqPlus",
     "Rtn",
+    "SmoothQuant",
     "Stochastic",
+    "ZeroQuant",
+    "ZeroQuantFP",
 ]

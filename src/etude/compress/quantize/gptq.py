@@ -103,8 +103,13 @@ class Gptq(WeightFormat):
             columns[end:].addmm_(problem.factor[start:end, end:].T, errors, alpha=-1)
         return self._stored(columns[problem.back].T, ranges, kind[problem.back])
 
+    @property
+    def fits_before(self) -> bool:
+        """Whether ranges are fitted before any column is moved."""
+        return self.static_groups or self.group == "tensor"
+
     def _static_ranges(self, columns: Tensor, problem: Columns, size: int) -> list[Range] | None:
-        if not (self.static_groups or self.group == "tensor"):
+        if not self.fits_before:
             return None
         weight = columns[problem.back].T.contiguous()
         scale, zero = self.fit(split(weight, self.group))

@@ -116,7 +116,11 @@ class Floats:
         field = (code >> self.mantissa) & (2**self.exponent - 1)
         mantissa = code & (2**self.mantissa - 1)
         significand = (mantissa + (field > 0) * 2**self.mantissa).double()
-        level = sign * significand * torch.exp2((field.clamp(min=1) - self.mantissa - self._bias).double())
+        level = (
+            sign
+            * significand
+            * torch.exp2((field.clamp(min=1) - self.mantissa - self.exponent_bias).double())
+        )
         top = field == 2**self.exponent - 1
         if self.specials == "nan":
             level[top & (mantissa == 2**self.mantissa - 1)] = torch.nan
@@ -133,7 +137,9 @@ class Floats:
     def round(self, x: Tensor, within: Range) -> Tensor:
         """The nearest value on the grid, beyond the largest the largest; ties to the even mantissa."""
         magnitude, step = self._rounded(x, within)
-        rounded: Tensor = (magnitude * step / 2.0**self._bias).copysign_(x / within.scale) * within.scale
+        rounded: Tensor = (magnitude * step / 2.0**self.exponent_bias).copysign_(
+            x / within.scale
+        ) * within.scale
         return rounded
 
     def encode(self, x: Tensor, within: Range) -> Tensor:
@@ -148,9 +154,11 @@ class Floats:
         return (code + sign).to(torch.uint8)
 
     @property
-    def _bias(self) -> float:
+    def exponent_bias(self) -> float:
         return 2 ** (self.exponent - 1) - 1 if self.bias is None else self.bias
 
     def _rounded(self, x: Tensor, within: Range) -> tuple[Tensor, Tensor]:
         """How many steps the nearest magnitude is, and the step there, both for a bias of 0."""
-        return float_steps(x / within.scale, mantissa=self.mantissa, bias=self._bias, largest=self.largest)
+        return float_steps(
+            x / within.scale, mantissa=self.mantissa, bias=self.exponent_bias, largest=self.largest
+        )

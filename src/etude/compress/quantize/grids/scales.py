@@ -44,7 +44,9 @@ def power_of_two(scale: Tensor, rounding: Rounding = "ceil") -> Tensor:
     return torch.ones_like(scale).ldexp(_exponent(scale, rounding))
 
 
-def power_of_two_ratios(scale: Tensor, dim: int = -1, rounding: Rounding = "ceil") -> Tensor:
+def power_of_two_ratios(
+    scale: Tensor, dim: int | tuple[int, ...] = -1, rounding: Rounding = "ceil"
+) -> Tensor:
     """Positive scales that differ by powers of two from the largest along ``dim`` (ZeroQuant-FP's M2).
 
     ``S_max / 2^round(log2(S_max / S_i))``: one real scale is kept for all. As the paper prints it,
