@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby, pairwise
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from etude.compress.hessian import inverse_factor
 from etude.compress.prune.masks import Sparsity, check_pattern, check_widths, lowest, n_of_m
 from etude.method import method
-from etude.models.blocks import Feed, block_linears, walk
+from etude.models.blocks import Feed, Linear, block_linears, walk
 from etude.models.stats import Gram
 
 Choose = Callable[[Tensor], Tensor]
@@ -79,10 +79,13 @@ class SparseGPT:
             return
         for block in walk(model, calibration, measure=Gram, feed=self.feed):
             for inputs, sharing in groupby(block.linears, key=lambda linear: linear.inputs):
-                hessian = inputs.matrix()
-                factor = inverse_factor(hessian, self.damping)
-                for linear in sharing:
-                    scan(linear.weight, hessian, self._choose(linear.weight), width=self._run, factor=factor)
+                self._scan(sharing, inputs.matrix())
+
+    def _scan(self, linears: Iterable[Linear], hessian: Tensor) -> None:
+        """Prune the layers that share an input."""
+        factor = inverse_factor(hessian, self.damping)
+        for linear in linears:
+            scan(linear.weight, hessian, self._choose(linear.weight), width=self._run, factor=factor)
 
     @property
     def _run(self) -> int:
