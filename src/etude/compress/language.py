@@ -31,7 +31,7 @@ class Subject:
         from etude import models
         from etude.models.likelihood import check_causal, check_length
 
-        model, tokenizer = models.load(self.name)
+        model, tokenizer = models.load(self.name, packed=False)
         if tokenizer is None:
             raise InputError("model", f"{self.name} has no tokenizer; save one beside the weights")
         check_causal(model)
@@ -52,7 +52,7 @@ class Subject:
         """Another copy of the model, to edit."""
         from etude import models
 
-        return models.load(self.name)[0]
+        return models.load(self.name, packed=False)[0]
 
     def check(self, *texts: str) -> None:
         """Raise `InputError` if the model cannot be used, or a text does not suffice."""

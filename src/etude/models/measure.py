@@ -18,6 +18,7 @@ from etude.models.likelihood import check_causal, check_length, evaluating
 from etude.models.likelihood import context_length as context_length
 from etude.models.likelihood import perplexity as perplexity
 from etude.models.likelihood import segment_losses as segment_losses
+from etude.models.packed.linear import PackedLinear
 
 Clock = Callable[[], float]
 
@@ -28,8 +29,9 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def size_in_bytes(model: nn.Module) -> int:
-    """Bytes of all parameters, stored densely in their own precision; tied ones count once."""
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    """Bytes of all parameters in their own precision, tied ones once; packed layers as they are held."""
+    dense = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    return dense + sum(module.bytes() for module in model.modules() if isinstance(module, PackedLinear))
 
 
 def bytes_on_disk(folder: str | Path) -> int:

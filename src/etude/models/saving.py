@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from etude.errors import InputError
 from etude.files import new_folder
+from etude.models import inputs
 from etude.models.boundary import quiet
+from etude.models.packed.linear import PackedLinear
 from etude.models.widths import Widths, expressed, stock
 
 
@@ -20,7 +22,8 @@ def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
 
     ``from_pretrained`` of transformers loads it. Only where layers have got widths or biases that no
     configuration of the architecture can express, an ``etude.json`` with the widths lies beside the
-    weights, and `etude.models.load` is needed to read it. Either way the model comes back exactly.
+    weights, and `etude.models.load` is needed to read it; likewise for inputs of layers that are rounded
+    (`etude.models.inputs`). Either way the model comes back exactly.
 
     Parameters
     ----------
@@ -44,19 +47,25 @@ def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
     True
     """
     with quiet(), new_folder(Path(folder).expanduser()) as temporary:
-        writable, widths = _writable(model)
-        writable.save_pretrained(temporary)
+        plain, widths = writable(model)
+        plain.save_pretrained(temporary)
         if tokenizer is not None:
             tokenizer.save_pretrained(temporary)
         if widths:
             widths.write(temporary)
+        inputs.write(model, temporary)
 
 
-def _writable(model: Any) -> tuple[Any, Widths]:
+def writable(model: Any) -> tuple[Any, Widths]:
     """The same tensors in a model that ``save_pretrained`` writes faithfully, and the widths to add.
 
     Nothing is copied, and ``model`` with its configuration stays as it is.
+
+    Raises
+    ------
+    InputError : if the model differs from its architecture in a way that cannot be written.
     """
+    _check_unpacked(model)
     config = copy.deepcopy(model.config)
     if _is_untied(model):
         config.tie_word_embeddings = False
@@ -64,20 +73,28 @@ def _writable(model: Any) -> tuple[Any, Widths]:
     fitting = expressed(model, config)
     config, zeros = fitting or (config, {})
     left = Widths() if fitting else widths
-    writable = stock(type(model), config)
-    left.apply(writable)
+    plain = stock(type(model), config)
+    left.apply(plain)
     state = {**model.state_dict(), **zeros}
-    _check_explained(state, writable)
-    writable.load_state_dict(state, assign=True)
-    writable.tie_weights()
+    _check_explained(state, plain)
+    plain.load_state_dict(state, assign=True)
+    plain.tie_weights()
     if model.can_generate():
-        writable.generation_config = model.generation_config
-    return writable, left
+        plain.generation_config = model.generation_config
+    return plain, left
 
 
-def _check_explained(state: Mapping[str, Tensor], writable: nn.Module) -> None:
+def _check_unpacked(model: nn.Module) -> None:
+    packed = next((name for name, x in model.named_modules() if isinstance(x, PackedLinear)), None)
+    if packed is not None:
+        raise InputError(
+            "model", f"{packed} is packed; copy the checkpoint it came from, or load it with packed=False"
+        )
+
+
+def _check_explained(state: Mapping[str, Tensor], plain: nn.Module) -> None:
     ours = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    theirs = {name: tuple(tensor.shape) for name, tensor in writable.state_dict().items()}
+    theirs = {name: tuple(tensor.shape) for name, tensor in plain.state_dict().items()}
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
             raise InputError(

@@ -7,9 +7,22 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from etude.compress.quantize.grids import Granularity, Grid, Range, decode, joined, split, spread
+from etude.compress.quantize.grids import (
+    Floats,
+    Granularity,
+    Grid,
+    Integers,
+    Range,
+    decode,
+    joined,
+    split,
+    spread,
+)
 from etude.compress.quantize.lowrank import LowRank
 from etude.models.blocks import block_linears
+from etude.models.packed.parts import precision
+from etude.models.packed.weight import LowRank as Product
+from etude.models.packed.weight import Packed, Scheme
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,27 @@ class Quantized:
         """The weight that the layer computes with: the base and what is added to it."""
         base = self.base()
         return base if self.low_rank is None else base + self.low_rank.product()
+
+    def scheme(self) -> Scheme:
+        """How the layer is stored."""
+        grid = self.grid
+        whole = isinstance(grid, Integers) and grid.convention != "gguf"
+        name = "int" if isinstance(grid, Integers) else grid.name if isinstance(grid, Floats) else "binary"
+        return Scheme(
+            bits=grid.bits,
+            numbers=name,
+            zeros="none" if self.zero is None else "whole" if whole else "real",
+            group="channel" if self.by == "token" else self.by,
+            scales=grid.scales,
+            ordered=self.index is not None,
+            compensated=self.low_rank is not None,
+        )
+
+    def packed(self) -> Packed:
+        """The layer as it is held to be computed with: a few bits a weight, scales as they are stored."""
+        low_rank = None if self.low_rank is None else Product(self.low_rank.left, self.low_rank.right)
+        scale = self.scale.to(precision(self.grid.scales))
+        return Packed.of(self.codes, self.grid.levels(), scale, self.zero, self.index, low_rank)
 
     def stored_bits(self) -> int:
         """Bits that the layer takes: codes, scales, zeros, the order of its columns, low-rank factors."""

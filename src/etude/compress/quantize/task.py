@@ -30,8 +30,9 @@ class Inputs:
     samples : segments of calibration text.
     length : tokens in a segment, of calibration and of evaluation.
     segments : held-out segments to judge by, at most.
-    format : of the checkpoint: "dense", with the weights decoded, which everything loads, or
-        "compressed-tensors", packed, which transformers and vLLM load with the library of that name.
+    format : of the checkpoint: "dense", with the weights decoded, which everything loads; packed as
+        transformers and vLLM ("compressed-tensors", "awq", "gptq") or llama.cpp ("gguf") load it; or
+        packed in a layout of Etude's own ("etude"), which holds what the others cannot.
 
     Raises
     ------
@@ -43,7 +44,7 @@ class Inputs:
     samples: Annotated[int, at.Ge(1)] = 128
     length: Annotated[int, at.Ge(2)] = 128
     segments: Annotated[int, at.Ge(1)] = 128
-    format: Literal["dense", "compressed-tensors"] = "dense"
+    format: Literal["dense", "compressed-tensors", "awq", "gptq", "gguf", "etude"] = "dense"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -98,10 +99,9 @@ class QuantizeCase:
         """Raise `InputError` if ``method`` does not fit the model, or the format what it makes of it."""
         if hasattr(method, "check"):
             method.check(self.subject.model)
-        if self.inputs.format == "compressed-tensors":
-            from etude.compress.quantize.formats import compressed_tensors
+        from etude.compress.quantize import formats
 
-            compressed_tensors.check(method, self.subject.model)
+        formats.check(self.inputs.format, method, self.subject.model, self.subject.tokenizer)
 
     def trial(self, seed: int) -> QuantizeTrial:
         """A freshly loaded model and its own draw of calibration text."""
@@ -140,14 +140,9 @@ class QuantizeTrial:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint that transformers loads, in the format asked for; dense if nothing is stored."""
-        from etude import models
-        from etude.compress.quantize.formats import compressed_tensors
+        from etude.compress.quantize import formats
 
-        tokenizer = self.case.subject.tokenizer
-        if self.case.inputs.format == "dense" or not self.stored:
-            models.save(self.model, tokenizer, folder)
-        else:
-            compressed_tensors.write(self.model, tokenizer, self.stored, folder)
+        formats.write(self.case.inputs.format, self.model, self.case.subject.tokenizer, self.stored, folder)
 
 
 TASK = Quantize()

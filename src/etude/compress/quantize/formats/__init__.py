@@ -1,1 +1,83 @@
-"""Files of quantised weights that other tools load."""
+"""The formats of quantised checkpoints: which can hold what, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from etude.compress.quantize.gptq import Gptq
+from etude.compress.quantize.quantized import Quantized
+from etude.compress.quantize.weights import WeightFormat
+from etude.errors import InputError
+from etude.models import save
+from etude.models.blocks import block_linears, is_transposed
+from etude.models.packed import gguf_blocks, gguf_file, native
+from etude.models.packed.layouts import LAYOUTS
+from etude.models.packed.weight import Scheme
+from etude.models.packed.writing import write as write_packed
+
+Format = Literal["dense", "compressed-tensors", "awq", "gptq", "gguf", "etude"]
+
+
+def check(name: Format, method: Any, model: nn.Module, tokenizer: Any) -> None:
+    """Raise `InputError` if a format cannot hold what ``method`` makes of ``model``."""
+    if name == "dense" or not isinstance(method, WeightFormat):
+        return
+    if name == native.NAME:
+        return
+    scheme = scheme_of(method)
+    refusal_of = gguf_blocks.refusal if name == gguf_file.NAME else LAYOUTS[name].refusal
+    for linear in block_linears(model):
+        outputs, inputs = linear.weight.shape
+        refusal = refusal_of(scheme, (outputs, inputs))
+        if is_transposed(linear.module):
+            refusal = f"does not know transposed layers such as {linear.name}"
+        if refusal is not None:
+            raise InputError("format", f"{name} {refusal}; etude and dense hold everything")
+    if name == gguf_file.NAME:
+        gguf_file.check(model, tokenizer)
+
+
+def scheme_of(method: WeightFormat) -> Scheme:
+    """How a method stores the weights of a layer."""
+    zeros: Literal["none", "whole", "real"] = "none"
+    if method.numbers == "int" and not method.symmetric:
+        zeros = "real" if method.convention == "gguf" else "whole"
+    moves = isinstance(method, Gptq) and method.act_order and not method.static_groups
+    return Scheme(
+        bits=method.bits,
+        numbers=method.numbers,
+        zeros=zeros,
+        group=method.group,
+        scales=method.scales,
+        ordered=moves and isinstance(method.group, int),
+        compensated=method.rank > 0,
+    )
+
+
+def write(name: Format, model: Any, tokenizer: Any, stored: Mapping[str, Quantized], folder: Path) -> None:
+    """Write a quantised model in a format, whole or not at all; dense if nothing is stored.
+
+    Parameters
+    ----------
+    name : of the format.
+    model : a ``PreTrainedModel``; layers that are not in ``stored`` are written as they are.
+    tokenizer : its tokenizer, or None.
+    stored : what is stored of each quantised layer.
+    folder : a new or an empty folder.
+
+    Raises
+    ------
+    InputError : if the folder holds something, or the format cannot hold the layers.
+    """
+    if name == "dense" or not stored:
+        save(model, tokenizer, folder)
+        return
+    layers = {layer: (quantized.packed(), quantized.scheme()) for layer, quantized in stored.items()}
+    if name == gguf_file.NAME:
+        gguf_file.write(model, tokenizer, layers, folder)
+    else:
+        write_packed(model, tokenizer, layers, LAYOUTS[name], folder)

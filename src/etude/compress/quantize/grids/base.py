@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from etude.compress.quantize.grids.scales import Scales
+
 
 class Range(NamedTuple):
     """Where a grid lies: a code of some level stands for ``scale * (level - zero)``.
@@ -22,6 +24,10 @@ class Range(NamedTuple):
 
 class Grid(Protocol):
     """A set of levels; a frozen dataclass, so that equal grids compare equal."""
+
+    @property
+    def scales(self) -> Scales:
+        """How a scale is stored."""
 
     @property
     def bits(self) -> int:
