@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -17,34 +18,45 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from etude.compress.quantize.activation_format import ActivationFormat
 from etude.compress.quantize.activations import calls_within
 from etude.compress.quantize.grids import Range, split
+from etude.compress.quantize.learned_inputs import LearnedInputs
 from etude.compress.quantize.quantized import Quantized
 from etude.compress.quantize.rounding import Rounding
 from etude.compress.quantize.weights import Group, IntegerFormat, check_group
+from etude.errors import InputError
+from etude.models import inputs
 from etude.models.beside import Passage, Step, beside
 from etude.models.blocks import Call, Linear, find_blocks, first_tensor, is_transposed, linears, real_tokens
 from etude.models.calibration import check_calibration
+from etude.models.inputs import InputRounding
 from etude.progress import track
 
 JUDGED = 4
 """Batches, at most, on which the outcome of the training is compared with its start."""
+Rate = Annotated[float, at.Interval(gt=0, le=10)]
 Importance = Sequence[Sequence[Tensor]]
 """How much each element of a block's output counts: by block and batch, shaped like the output."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reconstruction(IntegerFormat, ABC):
+class Reconstruction(IntegerFormat, ActivationFormat, ABC):
     """Quantise by reconstruction; a method says what a `Rounding` of one weight is.
 
     Parameters
     ----------
     iterations : steps of the optimiser (Adam) for each block or layer; 0 to round as it begins.
     batch : calibration segments of a step. They stay together; which batch comes when is drawn.
-    lr : learning rate of everything that is learned; falls to 0 along a cosine.
+    lr : learning rate of what is learned of the weights; falls to 0 along a cosine.
     unit : what is reconstructed at once, a "block" or a "layer".
     drop : probability with which an element of the input is taken from the model as it was instead of the
         quantised one (QDrop's mixing takes 0.5).
+    activations : what the inputs of linear layers are rounded to, "int" or a floating-point format; "none"
+        leaves them.
+    activation_range : what shares a range: a "token", or all that comes at once, the "tensor", both fitted as
+        they come; or "static", one range for all, whose step (and zero) is learned with the weights.
+    activation_lr : learning rate of static ranges.
 
     References
     ----------
@@ -53,15 +65,23 @@ class Reconstruction(IntegerFormat, ABC):
     """
 
     group: Group = "channel"
+    activations: str = "none"
     iterations: Annotated[int, at.Ge(0)] = 5000
     batch: Annotated[int, at.Ge(1)] = 2
-    lr: Annotated[float, at.Interval(gt=0, le=10)] = 1e-3
+    lr: Rate = 1e-3
     unit: Literal["block", "layer"] = "block"
     drop: Annotated[float, at.Interval(ge=0, le=1)] = 0.0
+    activation_lr: Rate = 4e-4
 
     @abstractmethod
     def rounding(self, layer: Linear) -> Rounding:
         """What is learned of a layer's weight."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_activations()
+        if self.activations not in ("none", "int") and self.activation_range == "static":
+            raise InputError("activations", f"learned steps are of int, not {self.activations}")
 
     def importance(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> Importance | None:
         """How much each element of each block's output counts; None for all alike."""
@@ -92,31 +112,58 @@ class Reconstruction(IntegerFormat, ABC):
         return stored
 
     def reconstruct(self, unit: Unit) -> dict[str, Quantized]:
-        """Train the roundings of a unit's layers; what is stored of each errs no more than at the start."""
-        roundings = {path: self.rounding(layer) for path, layer in unit.layers.items()}
-        before = {path: rounding.quantized() for path, rounding in roundings.items()}
-        if not self.iterations:
-            return before
-        with torch.enable_grad():
-            self._train(unit, roundings)
-        after = {path: rounding.quantized() for path, rounding in roundings.items()}
-        return after if unit.lost(after) <= unit.lost(before) else before
+        """Train the roundings of a unit; if it comes to err more, they are as at the start.
 
-    def _train(self, unit: Unit, roundings: Mapping[str, Rounding]) -> None:
-        parameters = [part for rounding in roundings.values() for part in rounding.parameters()]
-        optimiser = torch.optim.Adam(parameters, lr=self.lr, fused=True)
+        Returns what is to be stored of each layer. The roundings of inputs are left in front of the layers.
+        """
+        roundings = {path: self.rounding(layer) for path, layer in unit.layers.items()}
+        with self._rounded_inputs(unit) as learned:
+            if self.iterations:
+                self._train(
+                    unit, roundings, [part for each in learned.values() for part in each.parameters()]
+                )
+        for path, each in learned.items():
+            inputs.install(unit.layers[path].module, {"": each.hardened()})
+        return {path: rounding.quantized() for path, rounding in roundings.items()}
+
+    @contextmanager
+    def _rounded_inputs(self, unit: Unit) -> Iterator[dict[str, LearnedInputs]]:
+        """Round what enters the layers; with what is to be learned, which is off again at the end."""
+        learned: dict[str, LearnedInputs] = {}
+        with ExitStack() as stack:
+            if self.activations != "none" and self.activation_range != "static":
+                rounding = InputRounding(self.activation_numbers, self.activation_range)
+                for layer in unit.layers.values():
+                    inputs.install(layer.module, {"": rounding})
+            elif self.activations != "none":
+                entering = unit.inputs().items()
+                learned = {path: LearnedInputs(self.activation_numbers, x) for path, x in entering}
+                for path, each in learned.items():
+                    module = unit.layers[path].module
+                    stack.callback(module.register_forward_pre_hook(each).remove)
+            yield learned
+
+    def _train(self, unit: Unit, roundings: Mapping[str, Rounding], of_inputs: Sequence[Tensor]) -> None:
+        of_weights = [part for rounding in roundings.values() for part in rounding.parameters()]
+        parameters = [*of_weights, *of_inputs]
+        start, lost = [part.detach().clone() for part in parameters], unit.lost(roundings)
+        rates = [{"params": of_weights, "lr": self.lr}, {"params": [*of_inputs], "lr": self.activation_lr}]
+        optimiser = torch.optim.Adam([group for group in rates if group["params"]], fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.iterations)
         batches = shuffled(len(unit.passages), self.iterations)
         for iteration, index in enumerate(track(batches, "iterations", total=self.iterations)):
-            weights = {path: rounding.weight() for path, rounding in roundings.items()}
-            loss = unit.loss(index, weights, self.drop)
-            for rounding in roundings.values():
-                penalty = rounding.penalty(iteration / self.iterations)
-                loss = loss if penalty is None else loss + penalty
+            with torch.enable_grad():
+                loss = unit.loss(index, {path: each.weight() for path, each in roundings.items()}, self.drop)
+                for rounding in roundings.values():
+                    penalty = rounding.penalty(iteration / self.iterations)
+                    loss = loss if penalty is None else loss + penalty
             for part, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
                 part.grad = gradient
             optimiser.step()
             schedule.step()
+        if not unit.lost(roundings) <= lost:
+            for part, before in zip(parameters, start, strict=True):
+                part.detach().copy_(before)
 
 
 @dataclass(frozen=True)
@@ -154,12 +201,19 @@ class Unit:
         squares = error.square() if self.weights is None else error.square() * self.weights[index]
         return real_tokens(squares, passage.mask).sum(1).mean()
 
+    def inputs(self) -> dict[str, Tensor]:
+        """What enters each layer in the first batch."""
+        if self.module in {layer.module for layer in self.layers.values()}:
+            return {path: self.passages[0].call[0][0] for path in self.layers}
+        calls, _ = _calls(self.module, self.layers, self.passages[0].call)
+        return {path: args[0] for path, (args, _) in calls.items()}
+
     @torch.no_grad()
-    def lost(self, stored: Mapping[str, Quantized]) -> float:
-        """The mean loss over a few batches if this is stored of the layers."""
-        weights = {path: quantized.base() for path, quantized in stored.items()}
-        every = -(-len(self.passages) // JUDGED)
-        return sum(float(self.loss(index, weights)) for index in range(0, len(self.passages), every))
+    def lost(self, roundings: Mapping[str, Rounding]) -> float:
+        """The mean loss over a few batches with what would be stored of the layers."""
+        weights = {path: rounding.quantized().base() for path, rounding in roundings.items()}
+        judged = range(0, len(self.passages), -(-len(self.passages) // JUDGED))
+        return sum(float(self.loss(index, weights)) for index in judged) / len(judged)
 
 
 def units(

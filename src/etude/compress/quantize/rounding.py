@@ -96,7 +96,7 @@ class Steps:
         Differentiable in ``x`` and in what the steps are learned through.
         """
         zero = 0 if self.zero is None else self.zero
-        rounded = lsq(x, self.scale(), self.lowest - zero, self.highest - zero)
+        rounded = lsq(x, self.scale(), self.lowest - zero, self.highest - zero, lenient=True)
         return rounded.reshape(self.shape)
 
     def value(self, level: Tensor, scale: Tensor) -> Tensor:

@@ -16,12 +16,19 @@ class _Lsq(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, step: Tensor, offset: Tensor | None, low: End, high: End, factor: float
+        ctx: Any,
+        x: Tensor,
+        step: Tensor,
+        offset: Tensor | None,
+        low: End,
+        high: End,
+        factor: float,
+        lenient: bool,
     ) -> Tensor:
         levels = (x if offset is None else x - offset) / step
         codes = levels.round().clamp_(low, high)
         ctx.save_for_backward(levels, codes, step, offset)
-        ctx.ends = low, high, factor
+        ctx.ends = low, high, factor, lenient
         value = codes * step
         return value if offset is None else value.add_(offset)
 
@@ -29,18 +36,25 @@ class _Lsq(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         levels, codes, step, offset = ctx.saved_tensors
-        low, high, factor = ctx.ends
-        inside = (levels >= low) & (levels <= high)
+        low, high, factor, lenient = ctx.ends
+        inside = levels.round() == codes if lenient else (levels >= low) & (levels <= high)
         of_x = gradient * inside
         of_step = (gradient * codes).sub_(of_x * levels).sum_to_size(step.shape) * factor
         of_offset = None
         if offset is not None:
             of_offset = (gradient - of_x).sum_to_size(offset.shape) * factor
-        return of_x, of_step, of_offset, None, None, None
+        return of_x, of_step, of_offset, None, None, None, None
 
 
 def lsq(
-    x: Tensor, step: Tensor, low: End, high: End, *, offset: Tensor | None = None, factor: float = 1.0
+    x: Tensor,
+    step: Tensor,
+    low: End,
+    high: End,
+    *,
+    offset: Tensor | None = None,
+    factor: float = 1.0,
+    lenient: bool = False,
 ) -> Tensor:
     """Round to learned steps: ``clamp(round((x - offset) / step), low, high) * step + offset``.
 
@@ -56,6 +70,8 @@ def lsq(
     offset : what code 0 stands for, shaped like ``step``; None for 0.
     factor : by which the gradients of ``step`` and ``offset`` are multiplied; in LSQ
         ``1 / sqrt(high * numbers that share a step)``.
+    lenient : whether gradients also pass within half a step beyond the ends, as they do where it is the
+        rounded number that is clamped.
 
     Examples
     --------
@@ -72,7 +88,7 @@ def lsq(
     Bhalgat et al., "LSQ+: Improving low-bit quantization through learnable offsets and better
     initialization", 2020. arXiv:2004.09576.
     """
-    found: Tensor = _Lsq.apply(x, step, offset, low, high, factor)  # type: ignore[no-untyped-call]
+    found: Tensor = _Lsq.apply(x, step, offset, low, high, factor, lenient)  # type: ignore[no-untyped-call]
     return found
 
 
