@@ -23,7 +23,7 @@ MISTAKES = {
     "run toy-maen": "method: unknown 'toy-maen'; did you mean toy-mean",
     "run toy-mean extra": "command: 'extra' is too much",
     "run toy-mean --shar 0.5": "shar: unknown '--shar'; did you mean --share",
-    "run toy-mean --share": "share: is missing",
+    "run toy-mean --share": "share: is given without a value",
     "run toy-mean --share lots": "share: 'lots' is not a number",
     "run toy-mean --share 1.5": "share: 1.5 is not in (0, 1]",
     "run toy-mean --share nan": "share: nan is not finite",

@@ -43,6 +43,8 @@ def _translate(error: InputError | CycloptsError) -> InputError:
             return InputError(name, unknown(name, flag, known).message + hint)
         case UnknownCommandError(unused_tokens=[word, *_]):
             return unknown("command", word, (name for name in error.app or () if not name.startswith("-")))
+        case MissingArgumentError(keyword=str()):
+            return InputError(field, f"is given without a value; {see}")
         case MissingArgumentError():
             return InputError(field, f"is missing; {see}")
         case RepeatArgumentError(token=token):
