@@ -31,13 +31,13 @@ def expected(probe: Probe, name: str) -> Tensor:
     """
     if probe.tokenizer is None:
         raise InputError("tokenizer", "is needed to put the prompt before a masked model; give one")
-    model, tokenizer = _loaded(name)
+    model, tokenizer = loaded(name)
     table = _table(name, probe.tokenizer, len(probe.probabilities))
     rows = [_masked_at(probe, tokenizer, position, context_length(model)) for position in range(probe.length)]
     weights = torch.zeros(probe.length, len(probe.probabilities))
-    for position, chances in enumerate(_chances(model, rows, tokenizer)):
+    for position, likely in enumerate(chances(model, rows, tokenizer)):
         begins = _text(probe, position).startswith(" ") or position == 0
-        best = chances.topk(min(CANDIDATES, len(chances)))
+        best = likely.topk(min(CANDIDATES, len(likely)))
         for token, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True):
             ours = table.get((token, begins))
             if ours is not None:
@@ -46,7 +46,8 @@ def expected(probe: Probe, name: str) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _loaded(name: str) -> tuple[Any, Any]:
+def loaded(name: str) -> tuple[Any, Any]:
+    """A masked language model and its tokenizer; `InputError` names ``masked`` if it is none."""
     from etude import models
 
     try:
@@ -63,7 +64,7 @@ def _table(name: str, tokenizer: Any, size: int) -> dict[tuple[int, bool], int]:
 
     WordPiece marks what continues a word by ``##``; byte-level vocabularies mark what begins one.
     """
-    masked = _loaded(name)[1]
+    masked = loaded(name)[1]
     ours = {
         text: token
         for token, text in reversed(list(enumerate(tokenizer.batch_decode([[t] for t in range(size)]))))
@@ -92,7 +93,7 @@ def _masked_at(probe: Probe, tokenizer: Any, position: int, limit: int | None) -
 
 
 @torch.no_grad()
-def _chances(model: Any, rows: list[list[int]], tokenizer: Any) -> Tensor:
+def chances(model: Any, rows: list[list[int]], tokenizer: Any) -> Tensor:
     """Probabilities at the mask of each row, ``[rows, vocabulary]``."""
     found = []
     for at in range(0, len(rows), BATCH):
