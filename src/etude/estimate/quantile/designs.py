@@ -28,9 +28,10 @@ def friedman(rows: int, seed: int) -> tuple[Array, Array]:
 
 
 def planted(rows: int, levels: Array, seed: int) -> tuple[Array, Array, Array]:
-    """Two models' quantiles of a normal target: each exact for one sign of the first feature, else 2 off.
+    """Two models' quantiles of a normal target: each exact for one sign of the first feature.
 
-    No weight that is the same everywhere suits both halves.
+    Where it is not, the first is 2 too high and the second 2 too low, so that no weights that are the same
+    everywhere suit both halves.
 
     Returns
     -------
@@ -45,7 +46,6 @@ def planted(rows: int, levels: Array, seed: int) -> tuple[Array, Array, Array]:
     draw = np.random.default_rng(seed)
     X = draw.uniform(-1, 1, size=(rows, 3))
     exact = X[:, 1, None] + ndtri(levels)
-    away = exact + 2.0
     left = X[:, :1] < 0
-    z = np.stack([np.where(left, exact, away), np.where(left, away, exact)], axis=1)
+    z = np.stack([np.where(left, exact, exact + 2), np.where(left, exact - 2, exact)], axis=1)
     return X, X[:, 1] + draw.normal(size=rows), z
