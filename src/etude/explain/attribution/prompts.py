@@ -47,11 +47,11 @@ def cued(count: int, seed: int) -> list[tuple[str, str]]:
     """
     draw = random.Random(seed)
     stories = [
-        ("{cue} is the name of my sister. {middle} The name of my sister is", ("Anna", "Mary", "Laura")),
-        ("When my flight landed in {cue}, I was tired. {middle} The country I was in is called", _COUNTRIES),
-        ("The old sailor lived in {cue}. {middle} The town where the sailor lived is", _TOWNS),
-        ("The box was painted {cue}. {middle} The colour of the box was", ("red", "blue", "green", "yellow")),
-        ("He bought a {cue} at the market. {middle} What he bought at the market was a", _GOODS),
+        ("My sister is called {cue}. {middle} My sister is called", ("Anna", "Mary", "Laura")),
+        ("My flight landed in {cue} at noon. {middle} My flight landed in", _COUNTRIES),
+        ("The old sailor lived in {cue}. {middle} The old sailor lived in", _TOWNS),
+        ("Her favourite colour is {cue}. {middle} Her favourite colour is", _COLOURS),
+        ("He bought a {cue} at the market. {middle} At the market he bought a", _GOODS),
     ]
     made = []
     for number in range(count):
@@ -63,12 +63,13 @@ def cued(count: int, seed: int) -> list[tuple[str, str]]:
 
 _COUNTRIES = ("Thailand", "Norway", "Brazil", "Egypt")
 _TOWNS = ("London", "Paris", "Boston", "Berlin")
+_COLOURS = ("red", "blue", "green", "yellow")
 _GOODS = ("horse", "lamp", "clock", "basket")
 
 
 def from_cues(tokenizer: Any, count: int, seed: int) -> list[Prompt]:
     """The prompts of `cued` in tokens, each with its cue's positions and the cue's first token as target."""
-    return [_marked(tokenizer, text, None, cue, "data") for text, cue in cued(count, seed)]
+    return [_marked(tokenizer, text, f" {cue}", cue, "data") for text, cue in cued(count, seed)]
 
 
 def from_file(path: Path, tokenizer: Any) -> list[Prompt]:

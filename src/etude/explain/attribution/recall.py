@@ -17,9 +17,9 @@ from etude.progress import track
 from etude.seeds import seeded
 
 NAME = "recall"
-WORDS, PAIRS = 40, 10
+WORDS, PAIRS = 512, 10
 """Half of the words are keys, half are values; a prompt holds this many pairs and a key."""
-STEPS, BATCH, RATE = 500, 64, 3e-3
+STEPS, BATCH, RATE = 600, 64, 3e-3
 
 
 def prompts(count: int, seed: int) -> list[Prompt]:

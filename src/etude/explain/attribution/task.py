@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import annotated_types as at
 
@@ -97,6 +97,7 @@ class AttributionCase:
 
     def __init__(self, inputs: Inputs) -> None:
         self.inputs = inputs
+        self._floors: dict[tuple[int, int, int], Soft] = {}
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
@@ -149,6 +150,18 @@ class AttributionCase:
         prompts.check_lengths(found, context_length(model))
         return found
 
+    def floor(self, probe: Probe, seed: int, place: int) -> Soft:
+        """The soft measures of random scores for a prompt, the same whatever method they are set against."""
+        import torch
+
+        from etude.explain.attribution.faithfulness import soft
+
+        key = (seed, place, probe.target)
+        if key not in self._floors:
+            with seeded(seed):
+                self._floors[key] = soft(probe, torch.rand(probe.length).softmax(0), self.inputs.draws)
+        return self._floors[key]
+
     def check(self, method: Any) -> None:
         """Raise `InputError` if ``method`` cannot run here."""
         if hasattr(method, "check"):
@@ -157,15 +170,25 @@ class AttributionCase:
     def trial(self, seed: int) -> AttributionTrial:
         """The prompts of a seed."""
         with seeded(seed):
-            return AttributionTrial(self, self.prompts(seed))
+            return AttributionTrial(self, self.prompts(seed), seed)
+
+
+class Judged(NamedTuple):
+    """Soft measures of scores, of scores scaled to a largest of 1 and of random ones; hard ones."""
+
+    own: Soft
+    peaked: Soft
+    random: Soft
+    erased: tuple[float, float]
 
 
 class AttributionTrial:
     """One method on all prompts."""
 
-    def __init__(self, case: AttributionCase, prompts: Sequence[Prompt]) -> None:
+    def __init__(self, case: AttributionCase, prompts: Sequence[Prompt], seed: int) -> None:
         self.case = case
         self.prompts = prompts
+        self.seed = seed
         self.found: list[Attribution] = []
 
     def apply(self, method: Any) -> None:
@@ -181,21 +204,18 @@ class AttributionTrial:
     def score(self) -> Mapping[str, float]:
         """Means over prompts. ``gain_low`` is the lower end of the 95 % interval, over prompts, of soft NC
         less that of random scores; ``peaked_nc`` scales scores to a largest of 1."""
-        from etude.explain.attribution.faithfulness import hard
-
-        judged = [self._judge(prompt, found) for prompt, found in zip(self.prompts, self.found, strict=True)]
-        erased = [hard(probe, found.scores) for (probe, *_), found in zip(judged, self.found, strict=True)]
-        nc, random_nc = ([softs[i].nc for _, *softs in judged] for i in (0, 1))
-        ns, random_ns = ([softs[i].ns for _, *softs in judged] for i in (0, 1))
+        judged = [self._judge(place) for place in range(len(self.found))]
+        nc, ns = [each.own.nc for each in judged], [each.own.ns for each in judged]
+        random_nc, random_ns = [each.random.nc for each in judged], [each.random.ns for each in judged]
         figures = {
             "soft_nc": statistics.fmean(nc),
             "soft_ns": statistics.fmean(ns),
             "log_nc": log_ratio(nc, random_nc),
             "log_ns": log_ratio(ns, random_ns),
-            "gain_low": lowest([a - b for a, b in zip(nc, random_nc, strict=True)]),
-            "peaked_nc": statistics.fmean(softs[2].nc for _, *softs in judged),
-            "comprehensiveness": statistics.fmean(fall for fall, _ in erased),
-            "sufficiency": statistics.fmean(fall for _, fall in erased),
+            "gain_low": lowest([own - random for own, random in zip(nc, random_nc, strict=True)]),
+            "peaked_nc": statistics.fmean(each.peaked.nc for each in judged),
+            "comprehensiveness": statistics.fmean(each.erased[0] for each in judged),
+            "sufficiency": statistics.fmean(each.erased[1] for each in judged),
             "finished": statistics.fmean(found.finished for found in self.found),
             "forwards": statistics.fmean(found.forwards for found in self.found),
         }
@@ -205,18 +225,21 @@ class AttributionTrial:
     def _cued(self) -> list[tuple[Prompt, Attribution]]:
         return [pair for pair in zip(self.prompts, self.found, strict=True) if pair[0].cue]
 
-    def _judge(self, prompt: Prompt, found: Attribution) -> tuple[Probe, Soft, Soft, Soft]:
-        """The soft measures of the scores, of random ones and of the scores scaled to a largest of 1."""
+    def _judge(self, place: int) -> Judged:
+        """Judge the attribution of one prompt, under noise that is the same for all methods."""
         import torch
 
-        from etude.explain.attribution.faithfulness import soft
+        from etude.explain.attribution.faithfulness import hard, soft
         from etude.explain.attribution.probe import Probe
 
-        probe = Probe(*self.case.loaded, prompt.ids, found.target_id)
+        found, draws = self.found[place], self.case.inputs.draws
+        probe = Probe(*self.case.loaded, self.prompts[place].ids, found.target_id)
         scores = torch.tensor(found.scores)
-        several = (scores, torch.rand(len(scores)).softmax(0), scores / scores.max())
-        own, random, peaked = (soft(probe, each, self.case.inputs.draws) for each in several)
-        return probe, own, random, peaked
+        with seeded(self.seed):
+            own = soft(probe, scores, draws)
+        with seeded(self.seed):
+            peaked = soft(probe, scores / scores.max(), draws)
+        return Judged(own, peaked, self.case.floor(probe, self.seed, place), hard(probe, scores))
 
     def save(self, folder: Path) -> None:
         """Write the attributions as JSON, and as a page to look at."""

@@ -13,6 +13,8 @@ from etude.errors import InputError
 PAIRS = ("human", "machine")
 COLUMNS = ("text", "label")
 LABELS = {"0": 0, "human": 0, "1": 1, "machine": 1}
+BEGINNING = 8
+"""Words by which two texts are known for copies of one."""
 _KINDS = {".csv", ".tsv", ".jsonl", ".parquet"}
 
 
@@ -46,7 +48,7 @@ def load(names: Sequence[str], generator: str, texts: int, words: int) -> list[S
         ``index`` and ``model``; a folder or named set that holds one such table; or running text, whose
         passages are continued by ``generator``.
     generator : a causal language model by name or folder.
-    texts : pairs of a domain, at most; the first rows of a table.
+    texts : of each class and domain, at most; pairs are spread over a table, others come from its begin.
     words : of a text, at most; the two of a pair are cut to the same number.
 
     Raises
@@ -92,18 +94,20 @@ def _labelled(rows: list[dict[str, Any]], path: Path, texts: int, words: int) ->
 
 
 def _from_pairs(rows: list[dict[str, Any]], name: str, texts: int, words: int) -> list[Sample]:
-    """Both texts of a pair, cut to one length; of pairs with the same human text one, machines in turn."""
+    """Both texts of a pair, cut to one length; machines in turn, and no two pairs with one beginning."""
     domains: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for number, row in enumerate(rows, 1):
         if not all(isinstance(row[side], str) and len(row[side].split()) > 1 for side in PAIRS):
             raise InputError("data", f"{name}, row {number}: human or machine is none, or a single word")
-        domains.setdefault(str(row.get("source") or name), {}).setdefault(row["human"], []).append(row)
+        beginnings = domains.setdefault(str(row.get("source") or name), {})
+        beginnings.setdefault(_cut(row["human"], BEGINNING), []).append(row)
     samples = []
-    for domain, humans in domains.items():
-        for number, several in enumerate(list(humans.values())[:texts]):
+    for domain, beginnings in domains.items():
+        spread = range(0, len(beginnings), max(1, len(beginnings) // texts))[:texts]
+        for number, (beginning, several) in enumerate(list(beginnings.items())[at] for at in spread):
             row = several[number % len(several)]
             size = min(words, *(len(row[side].split()) for side in PAIRS))
-            group, writer = f"{domain} {row.get('index', number)}", str(row.get("model") or "")
+            group, writer = f"{domain} {beginning}", str(row.get("model") or "")
             samples += [
                 Sample(_cut(row[side], size), label, group, domain, writer)
                 for label, side in enumerate(PAIRS)
