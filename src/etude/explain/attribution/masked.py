@@ -36,7 +36,7 @@ def expected(probe: Probe, name: str) -> Tensor:
     rows = [_masked_at(probe, tokenizer, position, context_length(model)) for position in range(probe.length)]
     weights = torch.zeros(probe.length, len(probe.probabilities))
     for position, likely in enumerate(chances(model, rows, tokenizer)):
-        begins = _text(probe, position).startswith(" ") or position == 0
+        begins = _text(probe, position).startswith(" ")
         best = likely.topk(min(CANDIDATES, len(likely)))
         for token, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True):
             ours = table.get((token, begins))

@@ -1,0 +1,61 @@
+"""Proposals of a masked model, carried over to the vocabulary of another tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from etude import models
+from etude.errors import InputError
+from etude.explain.attribution import ReAGent
+from etude.explain.attribution.masked import expected
+from etude.explain.attribution.probe import Probe
+from etude.explain.examples import grouped, tokenizer
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of the same words in another order, which says "w5" wherever a mask stands."""
+    from tokenizers import Tokenizer, pre_tokenizers, processors
+    from tokenizers import models as kinds
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = {word: number for number, word in enumerate([*specials, *(f"w{n}" for n in range(31, 0, -1))])}
+    made = Tokenizer(kinds.WordLevel(words, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(
+        zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), specials, strict=True)
+    )
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=made, **names)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = BertForMaskedLM(BertConfig(vocab_size=len(words), max_position_embeddings=32, **sizes)).eval()
+    with torch.no_grad():
+        model.cls.predictions.bias[words["w5"]] = 30.0
+    folder = tmp_path_factory.mktemp("masked") / "model"
+    models.save(model, wrapped, folder)
+    return folder
+
+
+def test_expectations_arrive_at_the_token_of_the_same_text(masked: Path) -> None:
+    probe = Probe(grouped(), tokenizer(), torch.tensor([3, 7, 11]))
+    weights = expected(probe, str(masked))
+    assert weights.argmax(1).tolist() == [5, 5, 5]
+    assert (weights.sum(1) <= 1 + 1e-5).all()
+
+
+def test_reagent_draws_from_a_masked_model(masked: Path) -> None:
+    torch.manual_seed(0)
+    method = ReAGent(proposal="masked", masked=str(masked), steps=5)
+    found = method.attribute(grouped(), tokenizer(), torch.tensor([3, 7, 11]))
+    assert sum(found.scores) == pytest.approx(1.0)
+
+
+def test_a_masked_model_needs_a_tokenizer(masked: Path) -> None:
+    with pytest.raises(InputError, match=r"^tokenizer:"):
+        ReAGent(proposal="masked", masked=str(masked)).attribute(grouped(), None, torch.tensor([3, 7]))
