@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,15 @@ from torch import Tensor
 import etude
 from etude.engine.measure import measured
 from etude.models.blocks import walk
-from etude.models.measure import parameter_count, perplexity, sparsity
+from etude.models.measure import (
+    decoded_tokens_per_second,
+    parameter_count,
+    perplexity,
+    size_in_bytes,
+    sparsity,
+    tokens_per_second,
+)
+from etude.models.packed.linear import PackedLinear
 
 
 def passes(job: dict[str, Any]) -> dict[str, Any]:
@@ -42,9 +51,56 @@ def prune(job: dict[str, Any]) -> dict[str, Any]:
     return plain | figures
 
 
+def quantize(job: dict[str, Any]) -> dict[str, Any]:
+    """Quantise and save, packed; where the file format has the type, as GGUF too."""
+    from etude.compress.quantize import formats
+
+    model, ids = load(job)
+    tokenizer = etude.models.load(job["model"])[1]
+    method = etude.methods()[job["method"]](**job["fields"])
+    with measured() as figures:
+        stored = method.quantize(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    for name in ("compressed-tensors", "gguf"):
+        place = Path(job["out"] if name != "gguf" else f"{job['out']} gguf")
+        try:
+            formats.check(name, method, model, tokenizer)
+        except etude.InputError:
+            continue
+        formats.write(name, model, tokenizer, stored, place)
+    return figures
+
+
+def decode(job: dict[str, Any]) -> dict[str, Any]:
+    """Speed of decoding and of a prompt in tokens a CPU second, memory of the weights, perplexity."""
+    dense = job["kernel"] == "dense"
+    kernel = "auto" if dense else job["kernel"]
+    model, _ = etude.models.load(job["model"], packed=not dense, kernel=kernel)
+    model.to(getattr(torch, job["precision"]))
+    clock = {"clock": time.process_time}
+    found = {
+        "decode": decoded_tokens_per_second(model, length=32, new=32, **clock),
+        "prompt": tokens_per_second(model, length=128, runs=3, **clock),
+        "weights_mb": size_in_bytes(model) / 1e6,
+        "kernels": kernels(model),
+    }
+    if job["judge"]:
+        found["perplexity"] = perplexity(model, load_file(job["evaluation"])["input_ids"])
+    return found
+
+
+def kernels(model: Any) -> str | None:
+    """Which kernels the packed layers use, for one row and for several, with how many layers do."""
+    counts = Counter(
+        "/".join(kernel.name for kernel in layer.kernels())
+        for layer in model.modules()
+        if isinstance(layer, PackedLinear)
+    )
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or None
+
+
 def judge(job: dict[str, Any]) -> dict[str, Any]:
     """Perplexity and size of a checkpoint, whoever wrote it: one ruler for all."""
-    model, _ = etude.models.load(job["model"])
+    model, _ = etude.models.load(job["model"], packed=False)
     return {
         "perplexity": perplexity(model, load_file(job["evaluation"])["input_ids"]),
         "parameters": parameter_count(model),
@@ -86,7 +142,9 @@ def activations_mb(model: Any, ids: Tensor) -> float:
     return 4e-6 * ids.numel() * sum(widths.values())
 
 
-JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {f.__name__: f for f in (passes, prune, judge)}
+JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    job.__name__: job for job in (passes, prune, quantize, decode, judge)
+}
 
 if __name__ == "__main__":
     asked = json.loads(Path(sys.argv[1]).read_text())

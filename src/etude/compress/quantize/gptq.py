@@ -82,25 +82,24 @@ class Gptq(WeightFormat):
 
     def solve(self, weight: Tensor, problem: Columns) -> Quantized:
         """Quantise one weight ``[out, in]`` for the inputs of ``problem``."""
-        width = weight.shape[1]
+        grid, width = self.grid, weight.shape[1]
         size = self.group if isinstance(self.group, int) else width
         columns = weight.T[problem.order].contiguous()  # a column lies together in memory
         columns[problem.dead] = 0
         static = self._static_ranges(columns, problem, size)
         kind = (torch.arange(width) if static is None else problem.order) // size
-        ranges = static or []
+        ranges, kinds = static or [], kind.tolist()
         for start, end in spans(width, size, self.block):
             errors = torch.empty(end - start, columns.shape[1])
-            for i in range(start, end):
+            for i, error in enumerate(errors, start):
                 if static is None and i % size == 0:
                     ranges.append(_flat(self.fit(columns[i : i + size].T.contiguous())))
-                within = ranges[int(kind[i])]
-                rounded = self.grid.round(columns[i], within)
-                error = (columns[i] - rounded) / problem.factor[i, i]
-                columns[i] = rounded
-                columns[i + 1 : end].addr_(problem.factor[i, i + 1 : end], error, alpha=-1)
-                errors[i - start] = error
-            columns[end:].addmm_(problem.factor[start:end, end:].T, errors, alpha=-1)
+                column = columns[i]
+                rounded = grid.round(column, ranges[kinds[i]])
+                torch.sub(column, rounded, out=error)
+                column.copy_(rounded)
+                columns[i + 1 : end].addr_(problem.answer[i, i + 1 : end], error, alpha=-1)
+            columns[end:].addmm_(problem.answer[start:end, end:].T, errors, alpha=-1)
         return self._stored(columns[problem.back].T, ranges, kind[problem.back])
 
     @property
@@ -140,7 +139,7 @@ class Columns:
     ----------
     order, back : the columns in the order of rounding, and the way back, int64 ``[in]``.
     dead : which of them, in that order, never had an input that is not 0, bool ``[in]``.
-    factor : upper factor of the damped inverse Hessian in that order, ``[in, in]``.
+    answer : ``U_ij / U_ii`` for the upper factor of the damped inverse Hessian in that order, ``[in, in]``.
     """
 
     def __init__(self, gram: Tensor, damping: float, act_order: bool) -> None:
@@ -150,7 +149,8 @@ class Columns:
             self.order = torch.argsort(diagonal, descending=True, stable=True)
         self.back = torch.argsort(self.order)
         self.dead = (diagonal == 0)[self.order]
-        self.factor = inverse_factor(gram[self.order][:, self.order], damping)
+        factor = inverse_factor(gram[self.order][:, self.order], damping)
+        self.answer = factor.div_(factor.diagonal().clone()[:, None])
 
 
 def spans(width: int, group: int, block: int) -> Iterator[tuple[int, int]]:
