@@ -115,7 +115,8 @@ def main() -> None:
     rows += [{"line": title, "note": reason} for title, reason in failures.items()]
     results = {"machine": machine(), "options": vars(options), "rows": rows, "runs": found}
     print(table(rows))
-    print(f"written to {write_results(f"explain-{Path(options.model).name}", results)}", file=sys.stderr)
+    path = write_results(f"explain-{Path(options.model).name}", results)
+    print(f"written to {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":
