@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from etude.data.text import read_documents
 from etude.models.likelihood import perplexity
-from etude.models.recipes import nano_bert
+from etude.models.recipes import nano_bert, nano_vit
 from etude.progress import track
 
 END_OF_TEXT = "<|endoftext|>"
@@ -148,7 +148,11 @@ def train_nano_llama(data: Path, out: Path, steps: int = STEPS) -> None:
     print(json.dumps(figures, indent=2))
 
 
-RECIPES = {"nano-llama": (train_nano_llama, STEPS), "nano-bert": (nano_bert.train, nano_bert.STEPS)}
+RECIPES = {
+    "nano-llama": (train_nano_llama, STEPS),
+    "nano-bert": (nano_bert.train, nano_bert.STEPS),
+    "nano-vit": (nano_vit.train, nano_vit.STEPS),
+}
 """What trains a model from its data into a folder, and in how many steps."""
 
 

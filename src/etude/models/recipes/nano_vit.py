@@ -52,7 +52,7 @@ def batches(data: Images, steps: int, draw: Generator) -> Iterator[tuple[Tensor,
     targets = F.one_hot(data.labels, len(data.classes)).float()
     epochs = math.ceil(steps * BATCH / len(data))
     order = torch.cat([torch.randperm(len(data), generator=draw) for _ in range(epochs)])
-    for at in order[: steps * BATCH].split(BATCH):
+    for at in order[: steps * BATCH].split(BATCH):  # type: ignore[no-untyped-call]
         pixels = augment.crop_and_flip(data.pixels[at].float(), draw)
         pixels = augment.erase(augment.rand_augment(pixels, draw), draw)
         yield mixed(pixels, targets[at], draw)
@@ -84,7 +84,8 @@ def _beta(alpha: float, draw: Generator) -> float:
 def accuracy(model: Any, data: Images, prepared: Preprocessing) -> float:
     """Share of images whose class is predicted, in percent."""
     with torch.inference_mode():
-        parts = [model.eval()(prepared(pixels)).logits.argmax(-1) for pixels in data.pixels.split(256)]
+        pixels = data.pixels.split(256)  # type: ignore[no-untyped-call]
+        parts = [model.eval()(prepared(part)).logits.argmax(-1) for part in pixels]
     return 100 * float((torch.cat(parts) == data.labels).float().mean())
 
 
@@ -118,7 +119,7 @@ def train(data: Path, out: Path, steps: int = STEPS) -> None:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps)
         loss = F.cross_entropy(model(prepared(pixels)).logits, targets, label_smoothing=LABEL_SMOOTHING)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -126,7 +127,7 @@ def train(data: Path, out: Path, steps: int = STEPS) -> None:
             seconds = time.process_time() - started
             print(f"step {step + 1}/{steps}  loss {loss.item():.3f}  {seconds:.0f} s", flush=True)
 
-    stored: Any = model.half()  # type: ignore[no-untyped-call]
+    stored: Any = model.half()
     stored.save_pretrained(out)
     prepared.write(out)
     loaded = stored.float()  # judged as it will be loaded, its weights rounded to float16
