@@ -278,6 +278,7 @@ def _smollm2() -> Path:
 BUILT_IN: dict[str, Callable[[], Path]] = {
     "nano-llama": partial(_shipped, "nano-llama"),
     "nano-bert": partial(_shipped, "nano-bert"),
+    "nano-vit": partial(_shipped, "nano-vit"),
     "smollm2": _smollm2,
 }
 """Built-in models: name to a function that finds it, or raises `InputError` saying how to get it."""
