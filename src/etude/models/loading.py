@@ -49,8 +49,8 @@ def load(
     ----------
     name_or_path : a folder written by ``save_pretrained`` or `save` (a causal or masked language
         model, a classifier, or a bare encoder, as its ``config.json`` says), a ``.gguf`` file,
-        a built-in model (``"nano-llama"``, ``"nano-bert"``, ``"smollm2"``), or a name on the Hugging
-        Face hub. A built-in name wins over a folder of that name: write ``./nano-llama`` for the folder.
+        a built-in model (``"nano-llama"``, ``"nano-bert"``, ``"nano-vit"``, ``"smollm2"``), or a name
+        on the Hugging Face hub. A built-in name wins over a folder of that name: write ``./nano-llama`` for the folder.
     architecture : a class of transformers, for another than the one that ``config.json`` names; the
         checkpoint must hold all of its weights.
     packed : whether weights of a few bits stay packed. By default those of a folder do, and those of a
@@ -118,13 +118,16 @@ def read_folder(
         packing = _packing(folder, config_values, state, kernel)
         config = _config(folder, config_values)
         shaped = model_class if plan is None else plan.resized(model_class)
-        if packing is not None and not packed:
+        if packing is not None and packed:
+            shaped = packing.emptied(shaped)
+        elif packing is not None:
             packing.decode(state, shaped, config)
-            packing = None
-        model = _model(folder, shaped if packing is None else packing.emptied(shaped), config, state)
+        model = _model(folder, shaped, config, state)
         model.__class__ = model_class
         if packing is not None:
-            packing.fill(model)
+            if packed:
+                packing.fill(model)
+            inputs.install(model, packing.roundings)
         inputs.attach(model, folder)
         tokenizer = tokenizer_of(folder)
     return model.eval(), tokenizer
@@ -159,11 +162,14 @@ def _packing(folder: Path, values: dict[str, Any], state: dict[str, Any], kernel
     configuration = values.get("quantization_config")
     if not configuration:
         return None
-    from etude.models.packed import adapter
+    from etude.models.packed import adapter, compressed_tensors
     from etude.models.packed.reading import Packing, layout_of
 
-    layers = layout_of(configuration).decode(configuration, state)
-    return Packing.taken(adapter.attached(layers, folder), state, kernel)
+    layout = layout_of(configuration)
+    layers = layout.decode(configuration, state)
+    says = layout.NAME == compressed_tensors.NAME  # the others leave inputs as they are
+    roundings = compressed_tensors.roundings(configuration, layers) if says else {}
+    return Packing.taken(adapter.attached(layers, folder), state, kernel, roundings)
 
 
 def blank(folder: Path, values: dict[str, Any]) -> Any:

@@ -11,7 +11,16 @@ import torch
 from safetensors.torch import load_file
 
 from etude import models
-from etude.compress.quantize import FullPrecision, Gptq, Lorc, Rtn, formats
+from etude.compress.quantize import (
+    FullPrecision,
+    Gptq,
+    Lorc,
+    Rtn,
+    SmoothQuant,
+    ZeroQuant,
+    ZeroQuantFP,
+    formats,
+)
 from etude.compress.quantize.grids import Binary, split
 from etude.compress.quantize.quantized import Quantized, packed_bytes
 from etude.errors import InputError
@@ -59,6 +68,22 @@ def test_etude_loads_what_it_writes(name: Any, method: Any, tmp_path: Path) -> N
     assert size_in_bytes(packed) < 0.6 * size_in_bytes(dense)
     with pytest.raises(InputError, match=r"model: .* is packed"):
         models.save(packed, None, tmp_path / "again")
+
+
+def test_inputs_are_rounded_as_the_configuration_says(tmp_path: Path) -> None:
+    """So that checkpoints of others, which have no file of Etude's beside them, mean the same."""
+    model, method = llama(), SmoothQuant()
+    formats.check("compressed-tensors", method, model, None)
+    formats.write("compressed-tensors", model, None, method.quantize(model, tokens()), tmp_path / "model")
+    (tmp_path / "model" / "etude_inputs.json").unlink()
+    for packed in (True, False):
+        again, _ = models.load(tmp_path / "model", packed=packed, kernel="decode")
+        torch.testing.assert_close(logits(again), logits(model), rtol=1e-5, atol=1e-5)
+    for name in ("awq", "gptq", "gguf"):
+        with pytest.raises(InputError, match="format"):
+            formats.check(name, ZeroQuant(bits=4, group=16), model, None)
+    with pytest.raises(InputError, match=r"format: compressed-tensors rounds inputs by token"):
+        formats.check("compressed-tensors", SmoothQuant(activation_range="static"), model, None)
 
 
 @pytest.mark.parametrize("make", [gpt2, opt])
@@ -111,6 +136,9 @@ def test_compressed_tensors_own_library_decodes_the_same(bits: int, group: Any, 
         (Rtn(bits=8, numbers="e4m3", group="channel"), False),
         (Rtn(bits=4, numbers="e2m1", group=32, scales="power-of-two"), True),
         (Rtn(bits=4, group=64), True),
+        (SmoothQuant(), False),
+        (ZeroQuant(bits=4), False),
+        (ZeroQuantFP(bits=8, numbers="e4m3", group="channel", rank=0), False),
     ],
 )
 def test_transformers_loads_compressed_tensors(method: Any, decoded: bool, tmp_path: Path) -> None:
@@ -119,7 +147,9 @@ def test_transformers_loads_compressed_tensors(method: Any, decoded: bool, tmp_p
     from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
     model, tokenizer = models.load("nano-llama")
-    formats.write("compressed-tensors", model, tokenizer, method.quantize(model), tmp_path / "model")
+    calibration = {"input_ids": torch.arange(64).view(2, 32)}
+    stored = method.quantize(model, calibration)
+    formats.write("compressed-tensors", model, tokenizer, stored, tmp_path / "model")
     settings = {"quantization_config": CompressedTensorsConfig(dequantize=True)} if decoded else {}
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32, **settings)
     difference = (logits_of(theirs) - logits_of(model)).abs().max()

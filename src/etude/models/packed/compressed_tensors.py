@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from etude.models.inputs import InputRounding
+from etude.models.numbers import Numbers
 from etude.models.packed.bits import packed, unpacked
 from etude.models.packed.parts import integer_levels, parts_of, precision, uniform
 from etude.models.packed.weight import Packed, Scheme
@@ -28,6 +30,10 @@ NAME = "compressed-tensors"
 FP4 = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
 _PARTS = ("weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape")
 _EXPONENT_BIAS = 127
+_ROUNDED = {
+    ("int", 8, "token", True, True): Numbers.whole(8),
+    ("float", 8, "token", True, True): Numbers(lowest=-448.0, largest=448.0, mantissa=3, bias=7),
+}
 
 
 def refusal(scheme: Scheme, shape: tuple[int, int]) -> str | None:
@@ -36,6 +42,8 @@ def refusal(scheme: Scheme, shape: tuple[int, int]) -> str | None:
         return "has only groups of consecutive columns; set static_groups"
     if scheme.zeros == "real":
         return "has whole zero points, which convention gguf has not"
+    if scheme.inputs not in ("none", "int8" if scheme.numbers == "int" else scheme.numbers):
+        return "rounds inputs by token as they come: to int8 before integers, to e4m3 before e4m3"
     if scheme.numbers == "int":
         return None if scheme.bits > 1 else "holds no single bits"
     if scheme.numbers == "e4m3" and isinstance(scheme.group, str):
@@ -63,7 +71,7 @@ def configuration(schemes: Mapping[str, Scheme], left: Iterable[str]) -> dict[st
     }
     if kind.startswith("mxfp4"):
         weights["scale_dtype"] = "torch.uint8"
-    group = {"targets": ["Linear"], "weights": weights, "input_activations": None, "format": kind}
+    group = {"targets": ["Linear"], "weights": weights, "input_activations": _inputs(scheme), "format": kind}
     return {
         "quant_method": NAME,
         "format": kind,
@@ -133,6 +141,27 @@ def _decoded(parts: Mapping[str, Tensor], bits: int) -> Packed:
     else:
         zero = point.reshape(1, 1) + 2.0 ** (bits - 1)
     return Packed.of(codes, integer_levels(bits, symmetric=False), scale, zero)
+
+
+def roundings(configuration: Mapping[str, Any], layers: Iterable[str]) -> dict[str, InputRounding]:
+    """How the inputs of a checkpoint's packed layers are rounded; those of which nothing is said are not."""
+    found = {str(group.get("input_activations")) for group in configuration["config_groups"].values()}
+    if len(found) != 1:
+        raise ValueError("the inputs of different layers are rounded differently")
+    said = next(iter(configuration["config_groups"].values())).get("input_activations")
+    if said is None:
+        return {}
+    kind = (said["type"], said["num_bits"], said["strategy"], said["symmetric"], said["dynamic"])
+    if kind not in _ROUNDED:
+        raise ValueError(f"inputs rounded as {kind} are not read")
+    return {layer: InputRounding(_ROUNDED[kind], "token") for layer in layers}
+
+
+def _inputs(scheme: Scheme) -> dict[str, Any] | None:
+    if scheme.inputs == "none":
+        return None
+    number = {"num_bits": 8, "type": "int" if scheme.inputs == "int8" else "float"}
+    return number | {"strategy": "token", "symmetric": True, "dynamic": True}
 
 
 def _kind(scheme: Scheme) -> str:

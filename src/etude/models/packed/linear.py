@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
-from etude.models.packed.kernels import DECODING, Choice, Kernel, Product
+from etude.models.packed.kernels import DECODING, Choice, Kernel, Product, chosen
 from etude.models.packed.weight import Packed
 
 
@@ -59,3 +62,39 @@ class PackedLinear(nn.Module):
         """Shape, bits, and kernels."""
         one, several = (kernel.name for kernel in self.kernels())
         return f"{self.in_features}, {self.out_features}, bits={self.packed.bits}, kernels=({one}, {several})"
+
+
+@contextmanager
+def packed_within(model: nn.Module, weights: Mapping[str, Packed], kernel: str = "auto") -> Iterator[None]:
+    """Let linear layers of a model, by dotted name, compute from packed weights inside the block.
+
+    Parameters
+    ----------
+    model : whose layers are put back afterwards.
+    weights : packed weights of some of its linear layers.
+    kernel : as for `etude.models.packed.kernels.chosen`.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(4, 2, bias=False))
+    >>> weight = Packed.of(torch.ones(2, 4, dtype=torch.uint8), torch.tensor([0.0, 1.0]), torch.ones(2, 1))
+    >>> with packed_within(model, {"0": weight}, kernel="decode"):
+    ...     model(torch.ones(1, 4))
+    tensor([[4., 4.]])
+    """
+    before = {name: model.get_submodule(name) for name in weights}
+    try:
+        for name, weight in weights.items():
+            bias = before[name].bias
+            held = None if bias is None else bias.detach()  # type: ignore[operator]
+            put(model, name, PackedLinear(weight, held, chosen(weight, kernel)))
+        yield
+    finally:
+        for name, module in before.items():
+            put(model, name, module)
+
+
+def put(model: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in the place of the one with a dotted name."""
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)

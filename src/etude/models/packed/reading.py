@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from etude.errors import InputError
 from etude.models.blocks import is_transposed, linears
+from etude.models.inputs import InputRounding
 from etude.models.packed.kernels import chosen
 from etude.models.packed.layouts import LAYOUTS, Layout
-from etude.models.packed.linear import PackedLinear
+from etude.models.packed.linear import PackedLinear, put
 from etude.models.packed.weight import Packed
 
 
@@ -38,17 +39,26 @@ class Packing:
     layers : packed weights by dotted name.
     biases : of the layers that have one, float32 ``[out]``.
     kernel : as for `etude.models.packed.kernels.chosen`.
+    roundings : of what enters the layers, as far as the layout says; see `etude.models.inputs`.
     """
 
     layers: Mapping[str, Packed]
     biases: Mapping[str, Tensor]
     kernel: str = "auto"
+    roundings: Mapping[str, InputRounding] = field(default_factory=dict)
 
     @classmethod
-    def taken(cls, layers: Mapping[str, Packed], state: dict[str, Tensor], kernel: str) -> Packing:
+    def taken(
+        cls,
+        layers: Mapping[str, Packed],
+        state: dict[str, Tensor],
+        kernel: str,
+        roundings: Mapping[str, InputRounding] | None = None,
+    ) -> Packing:
         """The packing of these layers, with their biases taken out of ``state``."""
         named = {name: f"{name}.bias" for name in layers if f"{name}.bias" in state}
-        return cls(layers, {name: state.pop(key).float() for name, key in named.items()}, kernel)
+        biases = {name: state.pop(key).float() for name, key in named.items()}
+        return cls(layers, biases, kernel, roundings or {})
 
     def emptied(self, model_class: Any) -> Any:
         """A subclass whose instances lack the packed layers, for ``from_pretrained`` to fill the rest."""
@@ -59,7 +69,7 @@ class Packing:
                 super().__init__(config, *args, **kwargs)
                 packing.check(self)
                 for name in packing.layers:
-                    _put(self, name, nn.Identity())
+                    put(self, name, nn.Identity())
 
         Emptied.__name__ = model_class.__name__
         return Emptied
@@ -93,12 +103,7 @@ class Packing:
     def fill(self, model: nn.Module) -> None:
         """Put the packed layers into a model that was `emptied`."""
         for name, weight in self.layers.items():
-            _put(model, name, PackedLinear(weight, self.biases.get(name), chosen(weight, self.kernel)))
-
-
-def _put(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+            put(model, name, PackedLinear(weight, self.biases.get(name), chosen(weight, self.kernel)))
 
 
 def _shape(module: nn.Module) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 Zeros = Literal["none", "whole", "real"]
+Inputs = Literal["none", "int8", "e4m3", "other"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Scheme:
     scales : how a scale is stored: "float32", "float16", "bfloat16" or "power-of-two".
     ordered : every column names its group, for groups are not consecutive columns.
     compensated : a low-rank product is added.
+    inputs : what the layer's inputs are rounded to before, each token in a range of its own: "none", "int8"
+        (symmetric), "e4m3"; "other" for anything else.
     """
 
     bits: int
@@ -35,6 +38,7 @@ class Scheme:
     scales: str = "float16"
     ordered: bool = False
     compensated: bool = False
+    inputs: Inputs = "none"
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
+from etude.compress.quantize.activation_format import ActivationFormat, float_numbers
+from etude.compress.quantize.full_precision import FullPrecision
 from etude.compress.quantize.gptq import Gptq
+from etude.compress.quantize.grids import Floats
 from etude.compress.quantize.quantized import Quantized
 from etude.compress.quantize.weights import WeightFormat
 from etude.errors import InputError
-from etude.models import save
+from etude.models import inputs, save
 from etude.models.blocks import block_linears, is_transposed
+from etude.models.inputs import InputRounding
+from etude.models.numbers import Numbers
 from etude.models.packed import gguf_blocks, gguf_file, native
 from etude.models.packed.layouts import LAYOUTS
-from etude.models.packed.weight import Scheme
+from etude.models.packed.weight import Inputs, Scheme
 from etude.models.packed.writing import write as write_packed
 
 Format = Literal["dense", "compressed-tensors", "awq", "gptq", "gguf", "etude"]
@@ -24,10 +30,12 @@ Format = Literal["dense", "compressed-tensors", "awq", "gptq", "gguf", "etude"]
 
 def check(name: Format, method: Any, model: nn.Module, tokenizer: Any) -> None:
     """Raise `InputError` if a format cannot hold what ``method`` makes of ``model``."""
-    if name == "dense" or not isinstance(method, WeightFormat):
+    if name in ("dense", native.NAME) or isinstance(method, FullPrecision):
         return
-    if name == native.NAME:
-        return
+    if not isinstance(method, WeightFormat):
+        raise InputError(
+            "format", f"{name} holds one grid for all layers, which {method.name} does not keep to"
+        )
     scheme = scheme_of(method)
     refusal_of = gguf_blocks.refusal if name == gguf_file.NAME else LAYOUTS[name].refusal
     for linear in block_linears(model):
@@ -55,6 +63,7 @@ def scheme_of(method: WeightFormat) -> Scheme:
         scales=method.scales,
         ordered=moves and isinstance(method.group, int),
         compensated=method.rank > 0,
+        inputs=_inputs_of(method),
     )
 
 
@@ -76,8 +85,31 @@ def write(name: Format, model: Any, tokenizer: Any, stored: Mapping[str, Quantiz
     if name == "dense" or not stored:
         save(model, tokenizer, folder)
         return
-    layers = {layer: (quantized.packed(), quantized.scheme()) for layer, quantized in stored.items()}
+    roundings = inputs.installed(model)
+    layers = {
+        layer: (quantized.packed(), replace(quantized.scheme(), inputs=_rounded_to(roundings.get(layer))))
+        for layer, quantized in stored.items()
+    }
     if name == gguf_file.NAME:
         gguf_file.write(model, tokenizer, layers, folder)
     else:
         write_packed(model, tokenizer, layers, LAYOUTS[name], folder)
+
+
+def _inputs_of(method: WeightFormat) -> Inputs:
+    if not isinstance(method, ActivationFormat) or method.activations == "none":
+        return "none"
+    if method.activation_range != "token":
+        return "other"
+    return _rounded_to(InputRounding(method.activation_numbers, "token"))
+
+
+def _rounded_to(rounding: InputRounding | None) -> Inputs:
+    if rounding is None:
+        return "none"
+    if rounding.scale is None and rounding.by == "token":
+        if rounding.numbers == Numbers.whole(8):
+            return "int8"
+        if rounding.numbers == float_numbers(Floats.named("e4m3")):
+            return "e4m3"
+    return "other"
