@@ -11,7 +11,10 @@ from etude.testing import check_method
 
 OWN = {name: cls for name, cls in catalog.methods().items() if cls.__module__.startswith("etude.")}
 
-SETTINGS: dict[str, dict[str, Any]] = {"eq-net": {"measured": 20, "generations": 5}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "eq-net": {"tries": 5, "measured": 20, "generations": 5},
+    "lsq-plus-vision": {"tries": 5},
+}
 """Of methods whose defaults take minutes on the smallest model."""
 
 
