@@ -19,7 +19,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 
-from etude.explain.detection import Detector, LogLikelihood, Pawn
+from etude.explain.detection import Detector, Ensemble, LogLikelihood, Pawn
 from etude.explain.detection.calibration import Calibration, counted
 from etude.explain.detection.fitting import split
 from etude.explain.detection.quality import auroc, recall_at
@@ -151,3 +151,18 @@ def test_figures_agree_with_scikit_learns() -> None:
     assert auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
     assert recall_at(torch.arange(100.0), torch.tensor([0, 1]).repeat_interleave(50), 0.05) == 1.0
     assert counted(["unsure"], [1])[0] == 0.0
+
+
+def test_an_ensemble_averages_logits_and_calibrates_them(
+    model: str, texts: tuple[list[str], list[int]]
+) -> None:
+    several = [Detector(SMALL, model=model, length=length) for length in (8, 16)]
+    ensemble = Ensemble(several, seed=1).fit(*texts)
+    alone = np.stack([each.decision_function(texts[0]) for each in ensemble.detectors_])
+    assert np.allclose(ensemble.decision_function(texts[0]), alone.mean(0))
+    assert auroc(torch.from_numpy(ensemble.decision_function(texts[0])), torch.tensor(texts[1])) > 0.9
+    assert set(ensemble.judge(texts[0])) <= {"human", "machine", "unsure"}
+    with pytest.raises(InputError, match=r"^detectors:"):
+        Ensemble([several[0], Detector(LogLikelihood(), model=model)]).fit(*texts)
+    with pytest.raises(NotFittedError):
+        Ensemble(several).predict(["w1 w2"])

@@ -1,10 +1,11 @@
 """Detection: did a person write a text, or a language model?
 
-`Detector` needs scikit-learn and is imported when it is first used.
+`Detector` and `Ensemble` need scikit-learn and are imported when they are first used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from etude.explain.detection.binoculars import Binoculars
@@ -18,12 +19,14 @@ from etude.explain.detection.pawn import Pawn
 
 if TYPE_CHECKING:
     from etude.explain.detection.detector import Detector
+    from etude.explain.detection.ensemble import Ensemble
 
 __all__ = [
     "GLTR",
     "LRR",
     "Binoculars",
     "Detector",
+    "Ensemble",
     "Entropy",
     "FastDetectGPT",
     "LogLikelihood",
@@ -33,8 +36,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Detector":
-        from etude.explain.detection.detector import Detector
-
-        return Detector
+    if name in ("Detector", "Ensemble"):
+        return getattr(import_module(f"etude.explain.detection.{name.lower()}"), name)
     raise AttributeError(f"module 'etude.explain.detection' has no attribute {name!r}")

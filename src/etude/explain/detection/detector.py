@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from etude.errors import InputError, unknown
 from etude.explain.detection import fitting
-from etude.explain.detection.calibration import Calibration, Verdict, check_error
+from etude.explain.detection.calibration import Calibration, check_error
 from etude.explain.detection.fitting import Fitted
+from etude.explain.detection.judging import Judge
 from etude.explain.detection.pawn import Pawn
 from etude.explain.detection.reading import Reader, check_texts, opened
 from etude.explain.detection.scorer import Scorer, check_labels
@@ -28,7 +27,7 @@ from etude.seeds import seeded
 FACTS, TENSORS = "detector.json", "detector.safetensors"
 
 
-class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Detector(Judge):
     """Tell texts of machines (1) from texts of people (0), and say so where it is not sure.
 
     Parameters
@@ -101,28 +100,6 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = np.array([0, 1])
         return self
 
-    def decision_function(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Scores ``[texts]``, higher for machines; means over the windows of long texts."""
-        scores: NDArray[np.float64] = self._scores(texts).numpy()
-        return scores
-
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Calibrated probabilities of person and machine, ``[texts, 2]``."""
-        machine = self._fitted.calibration.probabilities(self._scores(texts)).numpy()
-        return np.stack([1 - machine, machine], 1)
-
-    def predict(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """1 where machine is at least as probable as person, else 0."""
-        return (self.predict_proba(texts)[:, 1] >= 0.5).astype(np.int64)
-
-    def judge(self, texts: Sequence[str]) -> list[Verdict]:
-        """ "machine", "human", or "unsure" where a verdict would be wrong more often than ``error``."""
-        return self._fitted.calibration.verdicts(self._scores(texts), self.error)
-
-    def threshold(self, rate: float) -> float:
-        """The score that at most ``rate`` of people's texts are expected to exceed."""
-        return self._fitted.calibration.threshold(rate)
-
     def token_weights(self, text: str) -> list[tuple[str, float]]:
         """Each token of a text's beginning but the first, and what it counts for PAWN; sums to 1.
 
@@ -174,6 +151,10 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise NotFittedError("this Detector is not fitted yet; call fit with texts and labels first")
         fitted: Fitted = self.fitted_
         return fitted
+
+    @property
+    def _calibration(self) -> Calibration:
+        return self._fitted.calibration
 
     def _opened(self) -> Reader:
         wanted = (self.model, self.observer, self.length)
