@@ -45,7 +45,7 @@ ARMS = {
     "sigmoid": Pawn(variant="sigmoid", **TRAINING),
     "pawn": Pawn(**TRAINING),
 }
-PAIRS = Inputs(model="smollm2", data=("ai_text_detection",), texts=80, words=60, length=96)
+PAIRS = Inputs(model="smollm2", data=("ai_text_detection",), texts=80, words=60, length=96, error=0.1)
 
 
 def study(name: str, **changes: Any) -> Study:
