@@ -50,7 +50,8 @@ def load(
     name_or_path : a folder written by ``save_pretrained`` or `save` (a causal or masked language
         model, a classifier, or a bare encoder, as its ``config.json`` says), a ``.gguf`` file,
         a built-in model (``"nano-llama"``, ``"nano-bert"``, ``"nano-vit"``, ``"smollm2"``), or a name
-        on the Hugging Face hub. A built-in name wins over a folder of that name: write ``./nano-llama`` for the folder.
+        on the Hugging Face hub. A built-in name wins over a folder of that name: write
+        ``./nano-llama`` for the folder.
     architecture : a class of transformers, for another than the one that ``config.json`` names; the
         checkpoint must hold all of its weights.
     packed : whether weights of a few bits stay packed. By default those of a folder do, and those of a
