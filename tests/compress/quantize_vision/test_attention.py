@@ -13,16 +13,14 @@ from etude.compress.quantize_vision.attention import ProductAttention, QueryKeyA
 from etude.compress.quantize_vision.checks import tiny_residual, tiny_transformer
 from etude.compress.quantize_vision.layers import Activations, starting
 from etude.compress.quantize_vision.transformer import Design, inner_weights
-from etude.compress.quantize_vision.weights import Latent
+from etude.compress.quantize_vision.weights import Grid, Latent
 from etude.errors import InputError
 
 SIZES = Sizes(8, "tensor", tokens=5, width=16, heads=2)
 
 
-class Exact(nn.Module):
+class Exact(Grid):
     """Rounds nothing."""
-
-    bits = 8
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight
@@ -49,13 +47,13 @@ def first(model: Any) -> Any:
 
 def test_without_rounding_it_is_the_attention_in_full_precision(hidden: Tensor) -> None:
     dense = first(tiny_transformer())
-    rounded = exact(QueryKeyAttention, dense, SIZES, lambda _: Exact())
+    rounded = exact(QueryKeyAttention, dense, SIZES, lambda _: Exact(8))
     assert torch.allclose(rounded(hidden)[0], dense(hidden)[0], atol=1e-6)
 
 
 def test_the_product_gives_the_same_scores_where_there_are_no_biases(hidden: Tensor) -> None:
     dense = first(tiny_transformer(qkv_bias=False))
-    rounded = exact(ProductAttention, dense, SIZES, lambda _: Exact(), False)
+    rounded = exact(ProductAttention, dense, SIZES, lambda _: Exact(8), False)
     assert torch.allclose(rounded(hidden)[0], dense(hidden)[0], atol=1e-6)
 
 
@@ -64,7 +62,7 @@ def test_the_bias_of_queries_is_dropped_or_kept_exactly(hidden: Tensor) -> None:
     for parameter in dense.parameters():
         parameter.data.mul_(5)
     dropped, kept = (
-        exact(ProductAttention, dense, SIZES, lambda _: Exact(), keep)(hidden)[0] for keep in (False, True)
+        exact(ProductAttention, dense, SIZES, lambda _: Exact(8), keep)(hidden)[0] for keep in (False, True)
     )
     assert torch.allclose(kept, dense(hidden)[0], atol=1e-6)
     assert not torch.allclose(dropped, dense(hidden)[0], atol=1e-4)

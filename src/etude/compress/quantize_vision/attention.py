@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from etude.compress.quantize_vision.layers import Activations, QuantLinear
-from etude.compress.quantize_vision.weights import Latent, Product
+from etude.compress.quantize_vision.weights import Grid, Latent, Product
 
 Share = Literal["tensor", "token"]
 """Which activations share a step: all of a tensor, or those of a token's position."""
@@ -50,7 +50,7 @@ class RoundedAttention(nn.Module):
     grid : makes the grid of a weight ``[rows, columns]``.
     """
 
-    def __init__(self, attention: Any, sizes: Sizes, grid: Callable[[Tensor], nn.Module]) -> None:
+    def __init__(self, attention: Any, sizes: Sizes, grid: Callable[[Tensor], Grid]) -> None:
         super().__init__()
         tokens, width = sizes.tokens, sizes.width
         self.heads = sizes.heads
@@ -82,7 +82,7 @@ class RoundedAttention(nn.Module):
 class QueryKeyAttention(RoundedAttention):
     """Queries and keys are computed with rounded weights and then rounded themselves."""
 
-    def __init__(self, attention: Any, sizes: Sizes, grid: Callable[[Tensor], nn.Module]) -> None:
+    def __init__(self, attention: Any, sizes: Sizes, grid: Callable[[Tensor], Grid]) -> None:
         super().__init__(attention, sizes, grid)
         self.queries = rounded_linear(attention.q_proj, None, grid)
         self.keys = rounded_linear(attention.k_proj, None, grid)
@@ -112,7 +112,7 @@ class ProductAttention(RoundedAttention):
     """
 
     def __init__(
-        self, attention: Any, sizes: Sizes, grid: Callable[[Tensor], nn.Module], query_bias: bool
+        self, attention: Any, sizes: Sizes, grid: Callable[[Tensor], Grid], query_bias: bool
     ) -> None:
         super().__init__(attention, sizes, grid)
         queries, keys = attention.q_proj.weight, attention.k_proj.weight
@@ -139,7 +139,7 @@ class ProductAttention(RoundedAttention):
 
 
 def rounded_linear(
-    linear: nn.Linear, inputs: nn.Module | None, grid: Callable[[Tensor], nn.Module]
+    linear: nn.Linear, inputs: nn.Module | None, grid: Callable[[Tensor], Grid]
 ) -> QuantLinear:
     """A linear layer whose weight is rounded on a grid made for it."""
     return QuantLinear(Latent(linear.weight, grid(linear.weight)), inputs, linear.bias)

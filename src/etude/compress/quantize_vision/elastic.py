@@ -66,7 +66,8 @@ class ElasticWeight(Latent):
     """
 
     def __init__(self, weight: Tensor) -> None:
-        super().__init__(weight, nn.Identity())
+        nn.Module.__init__(self)
+        self.weight = nn.Parameter(weight.detach().clone())
         self.channel = Ranges(len(weight))
         self.tensor = Ranges(1)
         self.format = Format()

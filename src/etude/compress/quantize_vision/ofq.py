@@ -15,7 +15,7 @@ from etude.compress.quantize_vision.outcome import Outcome, finish
 from etude.compress.quantize_vision.recipe import Lesson, Recipe
 from etude.compress.quantize_vision.training import Training
 from etude.compress.quantize_vision.transformer import Design, inner_weights
-from etude.compress.quantize_vision.weights import Latent
+from etude.compress.quantize_vision.weights import Latent, StatsQ
 from etude.method import method
 
 
@@ -122,7 +122,8 @@ class _Undecided:
         """Before a step: no gradient for weights that are settled, and their values remembered."""
         self._held = []
         for latent in self._weights:
-            settled = latent.grid.distance(latent.weight) > self._boundary  # type: ignore[operator]
+            assert isinstance(latent.grid, StatsQ)
+            settled = latent.grid.distance(latent.weight) > self._boundary
             self._held.append((settled, latent.weight.detach().clone()))
             if latent.weight.grad is not None:
                 latent.weight.grad.masked_fill_(settled, 0)

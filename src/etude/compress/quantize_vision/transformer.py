@@ -17,7 +17,7 @@ from etude.compress.quantize_vision.attention import (
     rounded_linear,
 )
 from etude.compress.quantize_vision.layers import Activations, QuantConv, computing, matrix, replace
-from etude.compress.quantize_vision.weights import Latent, LearnedSteps, StatsQ
+from etude.compress.quantize_vision.weights import Grid, Latent, LearnedSteps, StatsQ
 from etude.errors import InputError
 
 ENDS = 8
@@ -44,7 +44,7 @@ class Design:
     reparameterise: bool = False
     query_bias: bool = False
 
-    def grid(self, weight: Tensor) -> nn.Module:
+    def grid(self, weight: Tensor) -> Grid:
         """The grid of a weight of the blocks."""
         return StatsQ(self.bits) if self.weights == "statsq" else LearnedSteps(self.bits, weight.flatten(1))
 
@@ -108,7 +108,7 @@ def inner_weights(model: nn.Module) -> list[Latent]:
 def _end(layer: nn.Linear | nn.Conv2d) -> nn.Module:
     """The first or the last layer: LSQ with a step for each output, and for each colour of an image."""
 
-    def grid(weight: Tensor) -> nn.Module:
+    def grid(weight: Tensor) -> Grid:
         return LearnedSteps(ENDS, weight)
 
     if isinstance(layer, nn.Conv2d):

@@ -7,7 +7,6 @@ call; `frozen` gives what is left of one when training is over.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,22 +18,32 @@ FLOOR = 1e-5
 """Steps that are learned never count as less."""
 
 
-class Grid(Protocol):
-    """How a weight ``[rows, columns]`` is rounded: to ``step * code + base``, row by row."""
+class Grid(nn.Module):
+    """How a weight ``[rows, columns]`` is rounded: to ``step * code + base``, row by row.
 
-    bits: int
+    Parameters
+    ----------
+    bits : of a code.
+    """
 
-    def __call__(self, weight: Tensor) -> Tensor:
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+
+    def forward(self, weight: Tensor) -> Tensor:
         """The rounded weight, differentiable."""
+        raise NotImplementedError
 
     def codes(self, weight: Tensor) -> Tensor:
-        """Whole numbers in ``[0, 2^bits)``."""
+        """Whole numbers in ``[0, 2^bits)``, shaped like the weight."""
+        raise NotImplementedError
 
     def line(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """``(step, base)``, each ``[rows, 1]`` or ``[1, 1]``."""
+        raise NotImplementedError
 
 
-class StatsQ(nn.Module):
+class StatsQ(Grid):
     """Round to ``2^bits`` levels around zero whose scale is a statistic of the row, not a parameter.
 
     With ``n = 2^(bits - 1)`` and ``a = 2 mean|w|`` of each row the levels are ``a (2k + 1) / 2n``: as many
@@ -54,10 +63,6 @@ class StatsQ(nn.Module):
     Liu et al., "Oscillation-free Quantization for Low-bit Vision Transformers", ICML 2023.
     arXiv:2302.02210.
     """
-
-    def __init__(self, bits: int) -> None:
-        super().__init__()
-        self.bits = bits
 
     def forward(self, weight: Tensor) -> Tensor:
         """The rounded weight."""
@@ -96,7 +101,7 @@ class StatsQ(nn.Module):
         return (levels - (levels.floor() + 0.5).clamp(0.5 - n, n - 1.5)).abs()
 
 
-class LearnedSteps(nn.Module):
+class LearnedSteps(Grid):
     """LSQ: signed integers times a step a row, which is trained.
 
     Parameters
@@ -106,8 +111,7 @@ class LearnedSteps(nn.Module):
     """
 
     def __init__(self, bits: int, weight: Tensor) -> None:
-        super().__init__()
-        self.bits = bits
+        super().__init__(bits)
         self.low, self.high = ends(bits)
         start = 2 * weight.detach().abs().mean(-1, keepdim=True) / self.high**0.5
         self.step = nn.Parameter(start.clamp_min(FLOOR))
@@ -141,7 +145,7 @@ class Latent(nn.Module):
     grid : how it is rounded.
     """
 
-    def __init__(self, weight: Tensor, grid: nn.Module) -> None:
+    def __init__(self, weight: Tensor, grid: Grid) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.detach().clone())
         self.grid = grid
@@ -163,19 +167,17 @@ class Latent(nn.Module):
     @property
     def bits(self) -> int:
         """Of a code."""
-        return int(self.grid.bits)  # type: ignore[arg-type]
+        return self.grid.bits
 
     @torch.no_grad()
     def codes(self) -> Tensor:
         """What the weight is rounded to, as whole numbers in ``[0, 2^bits)``, ``[rows, columns]``."""
-        codes: Tensor = self.grid.codes(self.value())  # type: ignore[operator]
-        return codes
+        return self.grid.codes(self.value())
 
     @torch.no_grad()
     def line(self) -> tuple[Tensor, Tensor]:
         """``(step, base)`` such that the rounded weight is ``step * code + base``."""
-        line: tuple[Tensor, Tensor] = self.grid.line(self.value())  # type: ignore[operator]
-        return line
+        return self.grid.line(self.value())
 
 
 class Product(Latent):
@@ -191,9 +193,7 @@ class Product(Latent):
     grid : makes how the product is rounded from the product.
     """
 
-    def __init__(
-        self, queries: Tensor, keys: Tensor, heads: int, grid: Callable[[Tensor], nn.Module]
-    ) -> None:
+    def __init__(self, queries: Tensor, keys: Tensor, heads: int, grid: Callable[[Tensor], Grid]) -> None:
         nn.Module.__init__(self)
         self.queries = nn.Parameter(queries.detach().clone())
         self.keys = nn.Parameter(keys.detach().clone())
