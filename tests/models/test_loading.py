@@ -79,7 +79,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 
 def test_names_that_are_nearly_right() -> None:
-    assert "did you mean nano-llama?" in refused("nano-lama")
+    assert "did you mean nano-llama" in refused("nano-lama")
     assert "nano-llama" in refused("??")
 
 
@@ -128,9 +128,11 @@ def test_config_that_does_not_fit_the_weights(folder: Path) -> None:
     refused(folder)
 
 
-def test_quantised_weights_are_refused(folder: Path) -> None:
+def test_weights_that_are_not_packed_as_they_say_are_refused(folder: Path) -> None:
     edit_config(folder, quantization_config={"quant_method": "gptq", "bits": 4})
-    refused(folder, "quantised", "float")
+    refused(folder, "packed as gptq", "no such layers")
+    edit_config(folder, quantization_config={"quant_method": "bitsandbytes"})
+    refused(folder, "'bitsandbytes'", "compressed-tensors")
 
 
 def test_settings_that_would_fetch_or_run_something_have_no_effect(folder: Path) -> None:
