@@ -169,7 +169,7 @@ def _packing(folder: Path, values: dict[str, Any], state: dict[str, Any], kernel
     layout = layout_of(configuration)
     layers = layout.decode(configuration, state)
     if not layers:
-        raise InputError("model", f"{folder} says that it is packed as {layout.NAME}, but holds no such layers")
+        raise InputError("model", f"{folder} says it is packed as {layout.NAME}, but has no such layers")
     says = layout.NAME == compressed_tensors.NAME  # the others leave inputs as they are
     roundings = compressed_tensors.roundings(configuration, layers) if says else {}
     return Packing.taken(adapter.attached(layers, folder), state, kernel, roundings)
