@@ -99,7 +99,7 @@ def mask(
     >>> drawn = torch.Generator().manual_seed(0)
     >>> masked = mask({"input_ids": torch.tensor([[1, 17, 18, 19, 2]])}, tokenizer, drawn)
     >>> masked["input_ids"].tolist(), masked["labels"].tolist()
-    ([[1, 17, 3, 19, 2]], [[-100, -100, 18, -100, -100]])
+    ([[1, 17, 18, 3, 2]], [[-100, -100, 18, 19, -100]])
 
     References
     ----------

@@ -1,0 +1,109 @@
+"""Layers that compute with one bit a weight and one bit an activation, and learn behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from etude.compress.binarize.signs import binary_rows, binary_weight, signed, unsigned
+
+UNSET = 0.0
+"""A scale that no activation has been seen with yet."""
+
+
+class Signed(nn.Module):
+    """``scale sign(x + shift)``.
+
+    Parameters
+    ----------
+    features : of a shift to learn, one a channel, from 0; None for no shift.
+    elastic : learn the scale, from ``2 mean|x|`` at the first input; else it is 1, for good.
+    """
+
+    def __init__(self, features: int | None, elastic: bool) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(features)) if features and elastic else None
+        self.scale = nn.Parameter(torch.tensor(UNSET if elastic else 1.0), requires_grad=elastic)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The binary tensor, shaped like ``x``, ``[..., features]``."""
+        x = x if self.shift is None else x + self.shift
+        _set_once(self.scale, 2 * x.detach().abs().mean())
+        return signed(x, self.scale)
+
+
+class Unsigned(nn.Module):
+    """``scale {0, 1}``, with a scale that is learned from ``4 mean|p|`` at the first input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(UNSET))
+
+    def forward(self, p: Tensor) -> Tensor:
+        """The binary tensor, shaped like ``p``."""
+        _set_once(self.scale, 4 * p.detach().abs().mean())
+        return unsigned(p, self.scale)
+
+
+class BinaryLinear(nn.Linear):
+    """A linear layer of one bit a weight, on inputs of one bit each; the bias stays as it is.
+
+    Parameters
+    ----------
+    linear : the layer whose weight and bias it takes over (the same tensors, no copies).
+    elastic : whether its inputs have a shift and a scale to learn.
+    """
+
+    def __init__(self, linear: nn.Linear, elastic: bool) -> None:
+        super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
+        self.weight, self.bias = linear.weight, linear.bias
+        self.inputs = Signed(linear.in_features, elastic)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``binary(x) @ binary(W)^T + b``."""
+        return functional.linear(self.inputs(input), binary_weight(self.weight), self.bias)
+
+
+class BinaryEmbedding(nn.Embedding):
+    """An embedding of one bit a weight and a scale a row, over the same tensor."""
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        count, width = embedding.num_embeddings, embedding.embedding_dim
+        super().__init__(count, width, embedding.padding_idx, device="meta")
+        self.weight = embedding.weight
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The binary rows of token ids, ``[..., width]``; only those that are asked for are rounded."""
+        rows = functional.embedding(input, self.weight, self.padding_idx)
+        return binary_rows(rows, self.weight.detach().mean())
+
+
+class BinaryPooler(nn.Module):
+    """``tanh(LayerNorm(dense(h)) + h)`` of the first token, the dense layer binary.
+
+    Parameters
+    ----------
+    pooler : BERT's own, whose dense layer and activation it takes over.
+    elastic : as for `BinaryLinear`.
+    """
+
+    def __init__(self, pooler: Any, elastic: bool) -> None:
+        super().__init__()
+        self.dense = BinaryLinear(pooler.dense, elastic)
+        self.LayerNorm = nn.LayerNorm(pooler.dense.out_features, eps=1e-12)
+        self.activation = pooler.activation
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """``[batch, length, width]`` to ``[batch, width]``."""
+        first = hidden_states[:, 0]
+        pooled: Tensor = self.activation(self.LayerNorm(self.dense(first)) + first)
+        return pooled
+
+
+@torch.no_grad()
+def _set_once(scale: nn.Parameter, value: Tensor) -> None:
+    if scale.item() == UNSET:
+        scale.copy_(value)
