@@ -17,7 +17,7 @@ from etude.data.labelled import Examples
 from etude.data.labelled import load as load_set
 from etude.errors import InputError
 
-SMALL = {"samples": 16, "length": 32, "segments": 8, "epochs": 1, "batch": 4}
+SMALL = {"samples": 16, "length": 32, "segments": 8, "epochs": 1, "tuning_batch": 4}
 
 
 def labelled(folder: Path) -> str:

@@ -38,7 +38,7 @@ class Inputs:
     segments : held-out segments to judge by, at most.
     examples : labelled texts to fine-tune on, drawn from each set; None for all.
     epochs : of fine-tuning.
-    batch : examples in a step of fine-tuning.
+    tuning_batch : examples in a step of fine-tuning.
     tuning_rate : of AdamW in fine-tuning, constant; small models need more than the usual 2e-5.
     factors : by which the rate is multiplied. The figures of the sets are those of the first, and of each
         further one everything is fine-tuned again for the spread.
@@ -56,7 +56,7 @@ class Inputs:
     segments: Annotated[int, at.Ge(1)] = 256
     examples: Annotated[int | None, at.Ge(1)] = None
     epochs: Annotated[int, at.Ge(1)] = 3
-    batch: Annotated[int, at.Ge(1)] = 32
+    tuning_batch: Annotated[int, at.Ge(1)] = 32
     tuning_rate: Annotated[float, at.Gt(0)] = 5e-4
     factors: tuple[float, ...] = (1.0,)
 
@@ -220,7 +220,7 @@ class BinarizeTrial:
         from etude.compress.binarize.downstream import Protocol
 
         inputs = self.case.inputs
-        return Protocol(inputs.epochs, inputs.batch, factor * inputs.tuning_rate, inputs.length)
+        return Protocol(inputs.epochs, inputs.tuning_batch, factor * inputs.tuning_rate, inputs.length)
 
 
 def _pretrainable(name: str) -> tuple[Any, Any]:
