@@ -10,12 +10,21 @@ import torch
 from etude import models
 from etude.compress.binarize import BiPFT, FullPrecisionEncoder
 from etude.compress.binarize.checks import masked
-from etude.compress.binarize.downstream import classifier, drawn, epoch, spearman
+from etude.compress.binarize.downstream import (
+    Protocol,
+    classifier,
+    drawn,
+    epoch,
+    finetune,
+    judge,
+    spearman,
+)
 from etude.compress.binarize.saving import load
 from etude.compress.binarize.task import TASK, Inputs
 from etude.data.labelled import Examples
 from etude.data.labelled import load as load_set
 from etude.errors import InputError
+from etude.seeds import seeded
 
 SMALL = {"samples": 16, "length": 32, "segments": 8, "epochs": 1, "tuning_batch": 4}
 
@@ -70,6 +79,17 @@ def test_an_encoder_without_a_pooler_gets_one() -> None:
     made = classifier(masked(), examples, models.load("nano-bert")[1])
     assert made.config.problem_type == "regression" and made.num_labels == 1
     assert made(input_ids=torch.tensor([[5, 6]])).logits.shape == (1, 1)
+
+
+@pytest.mark.parametrize(("classes", "least"), [(None, 0.85), (("dark", "fine"), 1.0)])
+def test_an_encoder_learns_scores_and_classes(classes: tuple[str, ...] | None, least: float) -> None:
+    """Scores that are all 0 or 1 correlate with distinct predictions by 0.87 at most."""
+    texts = tuple((f"It was a {word} day,", "he said.") for word in ("fine", "dark") * 8)
+    examples = Examples(texts, (1.0, 0.0) * 8, classes)
+    model, tokenizer = models.load("nano-bert", architecture="BertForPreTraining")
+    with seeded(0):
+        made = finetune(model, examples, tokenizer, Protocol(5, 4, 1e-3, 32))
+    assert judge(made, examples, tokenizer, 32) >= least
 
 
 def test_an_epoch_sees_every_example_once() -> None:
