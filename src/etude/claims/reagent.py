@@ -61,7 +61,8 @@ NOVELS = Study(
         **OTHERS,
         "reagent": reagent(200, "shape"),
         "reagent, own proposals": reagent(200, "self"),
-        "reagent, as many steps as forwards of lime": reagent(25, "shape"),
+        "reagent, proposals of nano-bert": reagent(200, "masked"),
+        "reagent, 25 steps": reagent(25, "shape"),
     },
 )
 ATTENTIONS = ("attention, last", "attention, rollout")

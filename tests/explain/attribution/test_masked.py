@@ -59,3 +59,13 @@ def test_reagent_draws_from_a_masked_model(masked: Path) -> None:
 def test_a_masked_model_needs_a_tokenizer(masked: Path) -> None:
     with pytest.raises(InputError, match=r"^tokenizer:"):
         ReAGent(proposal="masked", masked=str(masked)).attribute(grouped(), None, torch.tensor([3, 7]))
+
+
+@pytest.mark.slow
+def test_nano_bert_proposes_words_of_the_same_kind() -> None:
+    model, words = models.load("nano-llama")
+    ids = torch.tensor(words("It was a dark night, and the old man went home.")["input_ids"])
+    weights = expected(Probe(model, words, ids), "nano-bert")
+    place = words.convert_ids_to_tokens(ids.tolist()).index("Ġman")
+    likely = [words.decode([token]) for token in weights[place].topk(5).indices.tolist()]
+    assert " woman" in likely and (weights.sum(1) > 0).all()
