@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from etude.compress.binarize.signs import binary_rows, binary_weight, signed, unsigned
+from etude.compress.binarize.signs import FLOOR, binary_rows, binary_weight, signed, signs, unsigned
 
 UNSET = 0.0
 """A scale that no activation has been seen with yet."""
@@ -30,9 +30,13 @@ class Signed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The binary tensor, shaped like ``x``, ``[..., features]``."""
+        return signed(self.shifted(x), self.scale)
+
+    def shifted(self, x: Tensor) -> Tensor:
+        """What the signs are of; the first that is seen sets the scale."""
         x = x if self.shift is None else x + self.shift
         _set_once(self.scale, 2 * x.detach().abs().mean())
-        return signed(x, self.scale)
+        return x
 
 
 class Unsigned(nn.Module):
@@ -51,6 +55,9 @@ class Unsigned(nn.Module):
 class BinaryLinear(nn.Linear):
     """A linear layer of one bit a weight, on inputs of one bit each; the bias stays as it is.
 
+    Without gradients it multiplies signs, which gives whole numbers, and scales them afterwards: exactly
+    what packed bits give. A number on the threshold of the next layer then falls to the same side.
+
     Parameters
     ----------
     linear : the layer whose weight and bias it takes over (the same tensors, no copies).
@@ -64,7 +71,16 @@ class BinaryLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """``binary(x) @ binary(W)^T + b``."""
-        return functional.linear(self.inputs(input), binary_weight(self.weight), self.bias)
+        if torch.is_grad_enabled():
+            return functional.linear(self.inputs(input), binary_weight(self.weight), self.bias)
+        counts = signs(self.inputs.shifted(input)) @ signs(self.weight - self.weight.mean()).T
+        return scaled(counts, self.weight.abs().mean(), self.inputs.scale, self.bias)
+
+
+def scaled(counts: Tensor, weight: Tensor, inputs: Tensor, bias: Tensor | None) -> Tensor:
+    """Sums of products of signs, times the scales of weight and inputs, and a bias."""
+    result = counts * (weight * inputs.clamp(min=FLOOR))
+    return result if bias is None else result + bias
 
 
 class BinaryEmbedding(nn.Embedding):

@@ -1,4 +1,4 @@
-"""Binary layers on packed bits: products by XNOR and popcount, nothing decoded."""
+"""Binary layers on packed bits: products by XNOR and popcount."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from etude.compress.binarize.layers import BinaryEmbedding, BinaryLinear
-from etude.compress.binarize.signs import FLOOR
+from etude.compress.binarize.layers import BinaryEmbedding, BinaryLinear, scaled
+from etude.compress.binarize.signs import signs
 from etude.compress.quantize.formats.binary import Bits
-from etude.models.packed.bits import unpacked
 
-_ROWS = 512
-"""Inputs that are multiplied at a time: the table of counts stays in the cache."""
+_MANY = 256
+"""Inputs from which on it is faster to unpack a weight and to multiply signs, to the same whole numbers."""
 
 
 def agreement(left: Tensor, right: Tensor, features: int) -> Tensor:
@@ -36,14 +35,10 @@ def agreement(left: Tensor, right: Tensor, features: int) -> Tensor:
     tensor([[1]], dtype=torch.int32)
     """
     ours, theirs = _words(left), _words(right)
-    found = np.empty((len(ours), len(theirs)), dtype=np.int32)
-    for begin in range(0, len(ours), _ROWS):
-        chunk = ours[begin : begin + _ROWS]
-        differing = np.zeros((len(chunk), len(theirs)), dtype=np.uint16)
-        for k in range(chunk.shape[1]):
-            differing += np.bitwise_count(chunk[:, k, None] ^ theirs[None, :, k])
-        found[begin : begin + _ROWS] = features - 2 * differing.astype(np.int32)
-    return torch.from_numpy(found)
+    differing = np.zeros((len(ours), len(theirs)), dtype=np.uint16)
+    for k in range(ours.shape[1]):
+        differing += np.bitwise_count(ours[:, k, None] ^ theirs[None, :, k])
+    return torch.from_numpy(features - 2 * differing.astype(np.int32))
 
 
 def bits_of(positive: Tensor) -> Tensor:
@@ -55,11 +50,18 @@ def bits_of(positive: Tensor) -> Tensor:
     return torch.from_numpy(filled.view("<i4"))
 
 
+def signs_of(words: Tensor, columns: int) -> Tensor:
+    """The signs that int32 words ``[rows, words]`` stand for, float32 ``[rows, columns]``."""
+    octets = np.ascontiguousarray(words.numpy()).view(np.uint8)
+    bits = np.unpackbits(octets, axis=1, count=columns, bitorder="little")
+    return torch.from_numpy(bits).float().mul_(2).sub_(1)
+
+
 class PackedLinear(nn.Module):
     """What `BinaryLinear` computes, from bits; for inference only.
 
     ``y = scale_x scale_w (d - 2 popcount(x_bits XOR w_bits)) + b``, where a bit of ``x`` is set from the
-    threshold ``-shift`` of its channel on.
+    threshold ``-shift`` of its channel on. Of many inputs the same number is the product of unpacked signs.
 
     Parameters
     ----------
@@ -77,11 +79,12 @@ class PackedLinear(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """``[..., in]`` to ``[..., out]``."""
         flat = input.detach().reshape(-1, self.features)
-        shifted = flat if self.inputs.shift is None else flat + self.inputs.shift
-        counts = agreement(bits_of(shifted >= 0), self.words, self.features).float()
-        result = counts * (self.scale * self.inputs.scale.clamp(min=FLOOR))
-        result = result if self.bias is None else result + self.bias
-        return result.reshape(*input.shape[:-1], -1)
+        shifted = self.inputs.shifted(flat)
+        if len(shifted) > _MANY:
+            counts = signs(shifted) @ signs_of(self.words, self.features).T
+        else:
+            counts = agreement(bits_of(shifted >= 0), self.words, self.features).float()
+        return scaled(counts, self.scale, self.inputs.scale, self.bias).reshape(*input.shape[:-1], -1)
 
 
 class PackedEmbedding(nn.Module):
@@ -100,8 +103,7 @@ class PackedEmbedding(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """Token ids ``[...]`` to ``[..., width]``."""
         ids = input.reshape(-1)
-        rows = unpacked(self.words[ids], 1, self.width).float() * 2 - 1
-        return (rows * self.scale[ids]).reshape(*input.shape, self.width)
+        return (signs_of(self.words[ids], self.width) * self.scale[ids]).reshape(*input.shape, self.width)
 
 
 def pack(model: nn.Module) -> dict[str, Bits]:
