@@ -33,7 +33,7 @@ RUNS = 8
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -79,7 +79,7 @@ def test_a_comparison_killed_while_it_writes(
         os.killpg(process.pid, how)
     else:
         process.kill()
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
     if how == signal.SIGINT:
         assert hidden(artifacts) == []

@@ -151,7 +151,8 @@ class Gram:
     def update(self, x: Tensor, segments: int) -> None:
         x = x.to(self._sum.dtype)
         for at in range(0, len(self._sum), _TILE):  # the matrix is symmetric: its upper tiles suffice
-            self._sum[at : at + _TILE, at:].addmm_(x[:, at : at + _TILE].T, x[:, at:])
+            # Added as a product: summed row by row into what is there, millions of tokens would lose digits.
+            self._sum[at : at + _TILE, at:] += x[:, at : at + _TILE].T @ x[:, at:]
         self.tokens += len(x)
         self.segments += segments
 

@@ -30,6 +30,7 @@ class LearnedInputs:
 
     Examples
     --------
+    >>> import torch
     >>> x = torch.linspace(-1, 1, 64).repeat(50)
     >>> found = LearnedInputs(Numbers.whole(4), torch.cat([x, torch.tensor([4.0])])[:, None])
     >>> bool(found.step < 4 / 7.5)

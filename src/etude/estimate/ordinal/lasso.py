@@ -26,7 +26,8 @@ def minimise(hessian: Array, linear: Array, l1: Array, l2: Array, start: Array, 
 
     Examples
     --------
-    >>> minimise(np.eye(2), np.array([3.0, 0.5]), np.ones(2), np.zeros(2), np.zeros(2), 1e-9).tolist()
+    >>> zeros = np.zeros(2)
+    >>> minimise(np.eye(2), np.array([3.0, 0.5]), np.ones(2), zeros, zeros, 1e-9).round(6).tolist()
     [2.0, 0.0]
     """
     x = start.copy()

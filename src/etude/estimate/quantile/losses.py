@@ -23,8 +23,8 @@ def pinball(quantiles: Tensor, y: Tensor, levels: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> pinball(torch.tensor([[0.0, 2.0]]), torch.tensor([1.0]), torch.tensor([0.1, 0.9])).item()
-    0.10000000149011612
+    >>> pinball(torch.tensor([[0.0, 2.0]]), torch.tensor([1.0]), torch.tensor([0.1, 0.9]))
+    tensor(0.1000)
     """
     residual = y[:, None] - quantiles
     return torch.maximum(levels * residual, (levels - 1) * residual).mean()
