@@ -145,3 +145,22 @@ def test_conditions_combine_in_three_values() -> None:
 def test_arms_that_do_not_exist_are_the_authors_mistake() -> None:
     with pytest.raises(ValueError, match="study 'small' has no arm 'c'; it has a, b"):
         Inequality("x", "a", "<", "c", on=STUDY)
+
+
+def test_gaps_are_compared_above_a_third_arm() -> None:
+    """``a - c <= 0.6 (b - c)``: of the gap that b leaves above c, a closes 40 %."""
+    study = Study(
+        name="small",
+        task=TASK,
+        inputs=TASK.inputs(),
+        arms={"a": ToyMean(), "b": ToyMedian(), "c": ToyMean(share=0.2)},
+    )
+    closes = Inequality("x", "a", "<=", "b", on=study, above="c", times=0.6)
+    results = records(a=[14, 17, 16], b=[20, 20, 20], c=[10, 10, 10])
+    found = closes.judge(results)
+    assert found.reason == "holds in 2 of 3"
+    assert found.differences == {0: -2, 1: 1, 2: 0}
+    with pytest.raises(ValueError, match="needs an arm"):
+        Inequality("x", "a", "<", 1.0, on=study, above="c")
+    with pytest.raises(ValueError, match="no arm 'd'"):
+        Inequality("x", "a", "<", "b", on=study, above="d")

@@ -88,6 +88,7 @@ class Inequality:
     over : "every seed"; or a number k, for at least k of the seeds; or "mean", for the mean over the
         seeds, which counts as decided when the 95 % interval of the differences lies on one side of 0.
     log : compare logarithms: differences are those of ratios, means are geometric.
+    above : label of an arm whose figure is subtracted from both figures first, so that gaps are compared.
 
     Notes
     -----
@@ -97,7 +98,7 @@ class Inequality:
 
     Raises
     ------
-    ValueError : if the study has no such arm.
+    ValueError : if the study has no such arm, or a gap is to be compared with a number.
 
     Examples
     --------
@@ -105,6 +106,8 @@ class Inequality:
     >>> study = Study(name="small", task=SimpleNamespace(name="t"), inputs=None, arms={"a": 1, "b": 2})
     >>> str(Inequality("ppl", "a", "<", "b", on=study, times=0.5, over=2))
     'ppl(a) < 0.5 × ppl(b) in 2 of 3 seeds'
+    >>> str(Inequality("ppl", "a", "<", "b", on=study, above="a", times=0.5))
+    'ppl(a) - ppl(a) < 0.5 × [ppl(b) - ppl(a)] in all 3 seeds'
     """
 
     metric: str | tuple[str, ...]
@@ -116,9 +119,14 @@ class Inequality:
     plus: float = field(default=0.0, kw_only=True)
     over: Literal["every seed", "mean"] | int = field(default="every seed", kw_only=True)
     log: bool = field(default=False, kw_only=True)
+    above: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        for arm in (self.left, self.right):
+        if self.above is not None and not isinstance(self.right, str):
+            raise ValueError(
+                f"study {self.on.name!r}: the gap above {self.above!r} needs an arm on the right"
+            )
+        for arm in (self.left, self.right, self.above):
             if isinstance(arm, str) and arm not in self.on.arms:
                 raise ValueError(
                     f"study {self.on.name!r} has no arm {arm!r}; it has {', '.join(self.on.arms)}"
@@ -128,9 +136,12 @@ class Inequality:
         name = self.metric if isinstance(self.metric, str) else f"√({'·'.join(self.metric)})"
         name = f"log {name}" if self.log else name
         right = f"{name}({self.right})" if isinstance(self.right, str) else f"{self.right:g}"
+        left = f"{name}({self.left})"
+        if self.above is not None:
+            left, right = f"{left} - {name}({self.above})", f"[{right} - {name}({self.above})]"
         right = right if self.times == 1 else f"{self.times:g} × {right}"
         right = right if self.plus == 0 else f"{right} {'+' if self.plus > 0 else '-'} {abs(self.plus):g}"
-        return f"{name}({self.left}) {self.relation} {right} {self._scope()}"
+        return f"{left} {self.relation} {right} {self._scope()}"
 
     def _scope(self) -> str:
         seeds = len(self.on.seeds)
@@ -166,8 +177,11 @@ class Inequality:
         return _counted(holds, len(holds) if self.over == "every seed" else self.over)
 
     def _sides(self, arms: Mapping[str, Mapping[int, Record]], seed: int) -> tuple[float, float]:
-        left = self._value(self.left, arms, seed)
-        right = self.right if not isinstance(self.right, str) else self._value(self.right, arms, seed)
+        ground = 0.0 if self.above is None else self._value(self.above, arms, seed)
+        left = self._value(self.left, arms, seed) - ground
+        right = (
+            self.right if not isinstance(self.right, str) else self._value(self.right, arms, seed) - ground
+        )
         right = self.times * right + self.plus
         if not self.log:
             return left, right

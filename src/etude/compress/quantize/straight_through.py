@@ -26,7 +26,7 @@ class _Lsq(torch.autograd.Function):
         lenient: bool,
     ) -> Tensor:
         levels = (x if offset is None else x - offset) / step
-        codes = levels.round().clamp_(low, high)
+        codes = levels.round().clamp_(low, high)  # type: ignore[arg-type]  # its stubs know no mixture
         ctx.save_for_backward(levels, codes, step, offset)
         ctx.ends = low, high, factor, lenient
         value = codes * step

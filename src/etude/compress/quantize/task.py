@@ -27,6 +27,7 @@ class Inputs:
     ----------
     model : a built-in model ("nano-llama", "smollm2"), a folder in Hugging Face format, or a GGUF file.
     data : text to calibrate on and, from its held-out part, to judge by: a built-in set or a file.
+    calibrate : text to calibrate on, where it is not that of ``data``; "" where it is.
     samples : segments of calibration text.
     length : tokens in a segment, of calibration and of evaluation.
     segments : held-out segments to judge by, at most.
@@ -41,6 +42,7 @@ class Inputs:
 
     model: str = "nano-llama"
     data: str = "novels"
+    calibrate: str = ""
     samples: Annotated[int, at.Ge(1)] = 128
     length: Annotated[int, at.Ge(2)] = 128
     segments: Annotated[int, at.Ge(1)] = 128
@@ -72,7 +74,7 @@ class Quantize:
     def open(self, inputs: Inputs) -> QuantizeCase:
         """Load the model once to see that it can be read, and check that the text suffices."""
         case = QuantizeCase(inputs)
-        case.subject.check(inputs.data)
+        case.subject.check(inputs.data, *filter(None, [inputs.calibrate]))
         return case
 
 
@@ -88,7 +90,7 @@ class QuantizeCase:
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
         """Identify the model and the text."""
-        return self.subject.fingerprints(data=self.inputs.data)
+        return self.subject.fingerprints(data=self.inputs.data, calibrate=self.inputs.calibrate or None)
 
     @cached_property
     def evaluation(self) -> Any:
@@ -106,7 +108,8 @@ class QuantizeCase:
     def trial(self, seed: int) -> QuantizeTrial:
         """A freshly loaded model and its own draw of calibration text."""
         with seeded(seed):
-            return QuantizeTrial(self, self.subject.fresh(), self.subject.calibration(self.inputs.data, seed))
+            text = self.inputs.calibrate or self.inputs.data
+            return QuantizeTrial(self, self.subject.fresh(), self.subject.calibration(text, seed))
 
 
 class QuantizeTrial:
