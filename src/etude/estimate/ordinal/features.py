@@ -77,8 +77,11 @@ class SparseFeatures:
     def __init__(self, X: Any) -> None:
         self._x = sp.csr_array(X)
         self.mean = np.asarray(self._x.mean(axis=0)).ravel()
-        squares = np.asarray(self._x.multiply(self._x).mean(axis=0)).ravel()
-        self.scale = _positive(np.sqrt(np.maximum(squares - self.mean**2, 0.0)), self.mean)
+        stored = self._x.tocoo()
+        column, n = stored.coords[1], X.shape[0]
+        away = np.bincount(column, (stored.data - self.mean[column]) ** 2, minlength=X.shape[1])
+        zeros = n - np.bincount(column, minlength=X.shape[1])
+        self.scale = _positive(np.sqrt((away + zeros * self.mean**2) / n), self.mean)
 
     def times(self, coefficients: Array) -> Array:
         """See `Features`."""

@@ -31,12 +31,14 @@ class Rows:
     Parameters
     ----------
     y : level of each row, ``[n]``, from 0.
+    boundaries : K-1.
     upper, lower : F at the boundary above and below the level; 1 and 0 where there is none.
     upper_slope, lower_slope : dF/deta there; 0 where there is none.
     probability : of the observed level; not above 0 where boundaries cross.
     """
 
     y: NDArray[np.intp]
+    boundaries: int
     upper: Array
     lower: Array
     upper_slope: Array
@@ -53,7 +55,7 @@ class Rows:
         # sigma(a) - sigma(b) without cancellation, however close to 1 both are.
         gap = -np.expm1(np.minimum(b - a, 500.0))
         upper, lower, above = expit(a), expit(b), expit(-b)
-        return cls(y, upper, lower, upper * expit(-a), lower * above, upper * above * gap)
+        return cls(y, eta.shape[1], upper, lower, upper * expit(-a), lower * above, upper * above * gap)
 
     @property
     def floored(self) -> Array:
@@ -82,23 +84,18 @@ class Rows:
         flatter = np.where(kept, self.lower_slope * (1 - 2 * self.lower), 0.0) / p
         up, down, n = self.upper_slope / p, self.lower_slope / p, len(self.y)
         own = self._scatter((up**2 - steeper) / n, (down**2 + flatter) / n)
-        levels = own.shape[1] + 1
-        beside = np.zeros((n, max(levels - 2, 0)))
-        inner = (self.y > 0) & (self.y < levels - 1)
+        beside = np.zeros((n, self.boundaries - 1))
+        inner = (self.y > 0) & (self.y < self.boundaries)
         beside[np.flatnonzero(inner), self.y[inner] - 1] = -(up * down)[inner] / n
         return np.maximum(own, 0.0), beside
 
     def _scatter(self, above: Array, below: Array) -> Array:
         """Values of the boundaries above and below each row's level, in the columns of these boundaries."""
-        n, levels = len(self.y), self._levels
-        padded, rows = np.zeros((n, levels + 1)), np.arange(n)
+        n = len(self.y)
+        padded, rows = np.zeros((n, self.boundaries + 2)), np.arange(n)
         padded[rows, self.y + 1] = above
         padded[rows, self.y] = below
         return padded[:, 1:-1]
-
-    @property
-    def _levels(self) -> int:
-        return int(self.y.max()) + 1
 
 
 def class_probabilities(eta: Array) -> tuple[Array, NDArray[np.bool_]]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from numpy.typing import NDArray
 
 from etude.estimate.ordinal import path
 from etude.estimate.ordinal.classifier import OrdinalClassifier, unscaled
-from etude.estimate.ordinal.features import standardise
+from etude.estimate.ordinal.features import Features, standardise
+from etude.estimate.ordinal.likelihood import Array
 from etude.estimate.ordinal.path import Problem
 
 
@@ -46,12 +47,8 @@ class ProportionalOddsClassifier(OrdinalClassifier):
     def fit(self, X: Any, y: Any) -> ProportionalOddsClassifier:
         """Fit to ``X [n, p]``, dense, sparse or a data frame, and ordered labels ``y [n]``."""
         X, codes = self._validated(X, y)
-        features, design = standardise(X), path.parallel(len(self.classes_) - 1)
-        problem = Problem(features, codes, design, np.zeros(1))
-        found = problem.null(self.tol, self.max_iter)
-        lines = unscaled(found.intercepts, found.psi @ design.T, features.mean, features.scale)
-        self.n_iter_ = found.iterations
-        self._set_boundaries(X, *lines)
+        intercept, coef, self.n_iter_ = _parallel(standardise(X), codes, self.tol, self.max_iter)
+        self._set_boundaries(X, intercept, coef)
         return self
 
 
@@ -64,8 +61,8 @@ class LogisticStepsClassifier(OrdinalClassifier):
     Parameters
     ----------
     levels : the labels in their order, lowest first; None for that of ordered categories or values.
-    tol : as in scikit-learn's ``LogisticRegression``.
-    max_iter : as there.
+    tol : largest derivative of the mean log-likelihood at the solution, over standardised features.
+    max_iter : Newton steps for one boundary, at most.
 
     Examples
     --------
@@ -76,7 +73,7 @@ class LogisticStepsClassifier(OrdinalClassifier):
     """
 
     def __init__(
-        self, *, levels: Sequence[Any] | None = None, tol: float = 1e-8, max_iter: int = 1000
+        self, *, levels: Sequence[Any] | None = None, tol: float = 1e-7, max_iter: int = 100
     ) -> None:
         self.levels = levels
         self.tol = tol
@@ -86,11 +83,21 @@ class LogisticStepsClassifier(OrdinalClassifier):
         """Fit to ``X [n, p]``, dense, sparse or a data frame, and ordered labels ``y [n]``."""
         X, codes = self._validated(X, y)
         features = standardise(X)
-        scaled = X / features.scale if isinstance(X, np.ndarray) else X.multiply(1 / features.scale).tocsr()
-        lines = []
-        for k in range(len(self.classes_) - 1):
-            model = LogisticRegression(C=np.inf, tol=self.tol, max_iter=self.max_iter).fit(scaled, codes <= k)
-            lines.append((float(model.intercept_[0]), model.coef_[0] / features.scale, int(model.n_iter_[0])))
-        self.n_iter_ = sum(steps for *_, steps in lines)
-        self._set_boundaries(X, np.array([i for i, *_ in lines]), np.array([c for _, c, _ in lines]).T)
+        fits = [
+            _parallel(features, (codes > k).astype(np.intp), self.tol, self.max_iter)
+            for k in range(len(self.classes_) - 1)
+        ]
+        self.n_iter_ = sum(steps for *_, steps in fits)
+        intercepts, weights = np.hstack([i for i, *_ in fits]), np.hstack([c for _, c, _ in fits])
+        self._set_boundaries(X, intercepts, weights)
         return self
+
+
+def _parallel(
+    features: Features, codes: NDArray[np.intp], tol: float, max_iter: int
+) -> tuple[Array, Array, int]:
+    """Intercepts ``[K-1]`` and equal weights ``[p, K-1]`` of maximum likelihood, and Newton steps."""
+    design = path.parallel(int(codes.max()))
+    found = Problem(features, codes, design, np.zeros(1)).null(tol, max_iter)
+    lines = unscaled(found.intercepts, found.psi @ design.T, features.mean, features.scale)
+    return *lines, found.iterations
