@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from etude.compress.quantize import AdaRound, FlexRound, Lsq, LsqPlus, Rtn
-from etude.compress.quantize.grids import Granularity, Integers, split
+from etude.compress.quantize.grids import Granularity, Integers, Range, split
+from etude.compress.quantize.range_grid import best_of_grid
 from etude.compress.quantize.rounding import Division, UpOrDown, inverse_soft, soft, stochastic
 
 from .models import layer, random
@@ -166,3 +167,28 @@ def test_by_lot_is_right_on_average_and_within_a_step() -> None:
     drawn = torch.stack([stochastic(x) for _ in range(4000)])
     assert bool(((drawn - x).abs() < 1).all())
     torch.testing.assert_close(drawn.mean(0), x, rtol=0, atol=0.04)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_grid_of_ranges_holds_no_better_one(symmetric: bool) -> None:
+    weight = random(5, 24) + torch.tensor([0.0, 0.5, -1.0, 5.0, -5.0])[:, None]  # the last two of one sign
+    grid = Integers(bits=2, symmetric=symmetric, scales="float32")
+    groups = split(weight, "channel")
+    best = best_of_grid(grid, groups, norm=2.0)
+    error = (grid.round(groups, best) - groups).square().sum(-1)
+    low, high = weight.amin(1).clamp(max=0), weight.amax(1).clamp(min=0)
+    width = 2 * torch.maximum(-low, high) if symmetric else high - low
+    for step in range(1, 101):
+        for zero in range(4):
+            scale = (width * step / 100 / 3)[:, None, None]
+            tried = Range(scale, None if symmetric else torch.full_like(scale, zero))
+            assert bool((error <= (grid.round(groups, tried) - groups).square().sum(-1) * (1 + 1e-5)).all())
+
+
+def test_the_grid_of_ranges_is_a_start() -> None:
+    linear = layer(8, 32)
+    errors = []
+    for search in ("grid", "error", "minmax"):
+        found = FlexRound(bits=3, search=search).rounding(linear).quantized().weight()
+        errors.append(float((found - linear.weight).abs().pow(2.4).sum()))
+    assert errors[0] < errors[1] < errors[2]

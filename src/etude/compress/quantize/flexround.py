@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import annotated_types as at
+from torch import Tensor
 
+from etude.compress.quantize.grids import Range, split
+from etude.compress.quantize.range_grid import best_of_grid
 from etude.compress.quantize.reconstruction import Convolution, Reconstruction
 from etude.compress.quantize.rounding import Division
 from etude.errors import InputError
@@ -24,6 +27,9 @@ class FlexRound(Reconstruction):
 
     Parameters
     ----------
+    search : the range to begin with: "minmax", the extremes; "error", shrunk to where the rounding error is
+        least; or "grid", the best of 100 widths with every zero point, as the authors have it for weights
+        under 8-bit inputs: ``100 * 2^bits`` roundings of every weight.
     step : whether the step of the grid is learned.
     row : whether every row has a divisor of its own.
     divisors : rank of the divisors' logarithms, as in LRQ, which has fewer parameters to overfit with; 0
@@ -50,6 +56,7 @@ class FlexRound(Reconstruction):
     """
 
     lr: Annotated[float, at.Interval(gt=0, le=10)] = 3e-3
+    search: Literal["minmax", "error", "grid"] = "minmax"  # type: ignore[assignment]
     step: bool = True
     row: bool = True
     divisors: Annotated[int, at.Ge(0)] = 0
@@ -60,6 +67,12 @@ class FlexRound(Reconstruction):
             raise InputError(
                 "convention", "gguf stores a minimum, which a learned step would move; use another"
             )
+
+    def ranges(self, weight: Tensor) -> Range:
+        """The ranges that a weight ``[out, in]`` begins with, each tensor ``[out or 1, groups, 1]``."""
+        if self.search == "grid":
+            return best_of_grid(self.grid, split(weight, self.group), self.norm)
+        return super().ranges(weight)
 
     def rounding(self, layer: Linear) -> Division:
         """The divisors of a layer's weight, all of them 1 at first."""
