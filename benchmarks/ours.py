@@ -84,7 +84,7 @@ def decode(job: dict[str, Any]) -> dict[str, Any]:
         "kernels": kernels(model),
     }
     if job["judge"]:
-        found["perplexity"] = perplexity(model, load_file(job["evaluation"])["input_ids"])
+        found["perplexity"] = perplexity(model, load_file(job["evaluation"])["input_ids"][:4])
     return found
 
 

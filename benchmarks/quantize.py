@@ -80,7 +80,6 @@ DECODES = (
     Decode(f"{PACKED}, nbits-int8", GPTQ4, "nbits-int8"),
     Decode(f"{PACKED}, int4pack", GPTQ4, "int4pack"),
     Decode(f"{PACKED}, int8", GPTQ4, "int8"),
-    Decode(f"{PACKED}, decode", GPTQ4, "decode"),
     Decode(f"llama.cpp, {GGUF}", GGUF, "llama.cpp", beside=f"llama.cpp, {ORIGINAL}", least=1.0),
     Decode(f"llama.cpp, {ORIGINAL}", ORIGINAL, "llama.cpp"),
 )
@@ -180,21 +179,35 @@ def ratio(one: float | None, other: float | None) -> float | None:
     return one / other if one is not None and other is not None else None
 
 
-def measure(bench: Bench, entries: Sequence[Entry], lines: Sequence[Decode], repeats: int) -> None:
-    """Run all lines, in turn, as often as asked; what fails is noted and the rest goes on."""
-    for repeat in range(repeats):
+def measure(
+    bench: Bench, entries: Sequence[Entry], lines: Sequence[Decode], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Run all lines, in turn, as often as asked; what fails is noted and the rest goes on.
+
+    The results are written after every line: what was measured outlives an interruption.
+    """
+    results: dict[str, Any] = {"machine": machine(), "options": vars(options)}
+    for repeat in range(options.repeats):
         jobs = [(entry.title, bench.quantise, entry) for entry in entries]
         for title, run, what in [*jobs, *((line.title, bench.decode, line) for line in lines)]:
-            print(f"[{repeat + 1}/{repeats}] {title}", file=sys.stderr)
+            print(f"[{repeat + 1}/{options.repeats}] {title}", file=sys.stderr)
             try:
                 run(what)  # type: ignore[arg-type]
             except Unavailable as reason:
                 bench.failures[title] = str(reason)
+            results |= {
+                "quantising": [bench.quantised_row(entry) for entry in entries],
+                "decoding": [bench.decoded_row(line) for line in lines],
+                "runs": bench.runs,
+                "failures": bench.failures,
+            }
+            write_results(f"quantize-{Path(options.model).stem}", results)
+    return results
 
 
 NOTES = """\
 CPU seconds on one thread. Perplexity: of 16 segments of 251 tokens of held-out text, by Etude on the
-checkpoint as it was written; in the second table with the weights and kernels of the line. Speed: tokens a
+checkpoint as it was written; in the second table of 4 of them, with the weights and kernels of the line. Speed: tokens a
 CPU second, one after the other with a cache behind a prompt of 32 tokens, and of a prompt of 128 tokens."""
 
 
@@ -210,6 +223,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--length", type=int, default=128, help="tokens in a calibration segment")
     add("--repeats", type=int, default=1, help="runs of every line; medians are printed")
     add("--peers", action=argparse.BooleanOptionalAction, default=True, help="run peer libraries too")
+    add("--only", nargs="+", metavar="WORD", help="only lines whose title holds one of these words")
     add("--json", action="store_true", help="print the results as JSON instead of tables")
     return parser.parse_args(argv)
 
@@ -220,8 +234,17 @@ def main() -> None:
     from etude.models.loading import locate
 
     options = arguments()
-    entries = [entry for entry in ENTRIES if options.peers or entry.by == "etude"]
-    lines = [line for line in DECODES if options.peers or line.kernel != "llama.cpp"]
+    words = [word.lower() for word in options.only or [""]]
+    entries = [
+        entry
+        for entry in ENTRIES
+        if (options.peers or entry.by == "etude") and any(word in entry.title.lower() for word in words)
+    ]
+    lines = [
+        line
+        for line in DECODES
+        if (options.peers or line.kernel != "llama.cpp") and any(word in line.title.lower() for word in words)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         try:
             prepared(options, Path(folder))
@@ -229,22 +252,9 @@ def main() -> None:
         except (InputError, Unavailable) as error:
             sys.exit(str(error))
         bench = Bench(Path(folder), file if file.is_file() else None)
-        measure(bench, entries, lines, options.repeats)
-    tables = [
-        [bench.quantised_row(entry) for entry in entries],
-        [bench.decoded_row(line) for line in lines],
-    ]
-    results = {
-        "machine": machine(),
-        "options": vars(options),
-        "quantising": tables[0],
-        "decoding": tables[1],
-        "runs": bench.runs,
-        "failures": bench.failures,
-    }
-    report = "\n\n".join([*map(table, tables), NOTES])
+        results = measure(bench, entries, lines, options)
+    report = "\n\n".join([table(results["quantising"]), table(results["decoding"]), NOTES])
     print(json.dumps(results, indent=1, ensure_ascii=False) if options.json else report)
-    print(f"written to {write_results(f'quantize-{Path(options.model).stem}', results)}", file=sys.stderr)
 
 
 if __name__ == "__main__":
