@@ -207,8 +207,9 @@ def measure(
 
 NOTES = """\
 CPU seconds on one thread. Perplexity: of 16 segments of 251 tokens of held-out text, by Etude on the
-checkpoint as it was written; in the second table of 4 of them, with the weights and kernels of the line. Speed: tokens a
-CPU second, one after the other with a cache behind a prompt of 32 tokens, and of a prompt of 128 tokens."""
+checkpoint as it was written; in the second table of 4 of them, with the weights and kernels of the line.
+Speed: tokens a CPU second, one after the other with a cache behind a prompt of 32 tokens, and of a prompt
+of 128 tokens."""
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
