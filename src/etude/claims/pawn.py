@@ -5,9 +5,9 @@ from its first words, both cut to the same length of at most 60 words, so that l
 train with the paper's settings but for batches of 16 texts instead of 128, since there are some 140 texts to
 train on where the paper has 300,000. (In 12 epochs instead of 5 they know those by heart, and others less.)
 
-In the first two studies news and stories (two domains of the data of Fast-DetectGPT) train, and what transfer
-is tested on is of other domains, or of other machines: GPT-3, 3.5 and 4 instead of GPT-2, GPT-Neo and OPT. In
-the third nano-llama went on with novels, and in the last it also reads them, which makes the task easy.
+In the first studies news and stories (two domains of the data of Fast-DetectGPT) train, and what transfer is
+tested on is of other domains, or of other machines: GPT-3, 3.5 and 4 instead of GPT-2, GPT-Neo and OPT. Then
+nano-llama goes on with novels, and in the last study also reads them, which makes the task easy.
 """
 
 from __future__ import annotations
@@ -54,10 +54,17 @@ def study(name: str, **changes: Any) -> Study:
 
 
 DOMAINS = study("other domains", train=("xsum", "writing"), attack="typos")
+NANO = study(
+    "other domains, read by nano-llama",
+    train=("xsum", "writing"),
+    model="nano-llama",
+    length=128,
+    attack="masked",
+)
 MACHINES = study("other machines", shift="generator", train=("gpt2-xl", "opt-2.7b", "gpt-neo-2.7B"))
 NOVELS = study("nano-llama's novels", data=("novels",))
 ITSELF = study("nano-llama's novels, read by itself", data=("novels",), model="nano-llama", length=128)
-STUDIES = (DOMAINS, MACHINES, NOVELS, ITSELF)
+STUDIES = (DOMAINS, NANO, MACHINES, NOVELS, ITSELF)
 
 CLAIM = Claim(
     paper="pawn",
@@ -80,7 +87,7 @@ CLAIM = Claim(
         ),
         *(
             Inequality("auroc_other", "pawn", ">=", other, on=on)
-            for on in (DOMAINS, MACHINES)
+            for on in (DOMAINS, NANO, MACHINES)
             for other in ("mean", "hidden", "fast-detectgpt", "binoculars")
         ),
     ],

@@ -108,6 +108,7 @@ class DetectCase:
 
     def __init__(self, inputs: Inputs) -> None:
         self.inputs = inputs
+        self._attacked: dict[int, list[Reading]] = {}
 
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
@@ -165,6 +166,17 @@ class DetectCase:
         fit, test = split(labels, groups, 3, seed)
         split([labels[i] for i in fit], [groups[i] for i in fit], 3, seed)
         return [inside[i] for i in fit], [inside[i] for i in test]
+
+    def attacked(self, seed: int) -> list[Reading]:
+        """Of the machines' test texts after the attack, the same for all methods under a seed."""
+        from etude.explain.detection.attacks import attacked
+
+        if seed not in self._attacked:
+            test = [self.samples[i] for i in self.divided(seed)[1]]
+            texts = [sample.text for sample in test if sample.label == 1]
+            changed = attacked(texts, self.inputs.attack, self.inputs.masked, seed)
+            self._attacked[seed] = self.reader.read(changed)
+        return self._attacked[seed]
 
     def check(self, method: Any) -> None:
         """Every method fits every reading."""
@@ -233,17 +245,12 @@ class DetectTrial:
 
     def _attacked(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
         """The machines' texts of the test part are changed, the people's stay."""
-        from etude.explain.detection.attacks import attacked
         from etude.explain.detection.quality import auroc
 
-        inputs = self.case.inputs
-        if inputs.attack == "none":
+        if self.case.inputs.attack == "none":
             return {}
-        machine = labels == 1
-        texts = [self.case.samples[i].text for i in self.test if self.case.samples[i].label == 1]
         changed = scores.clone()
-        readings = self.case.reader.read(attacked(texts, inputs.attack, inputs.masked, self.seed))
-        changed[machine] = self._done.scorer(readings)
+        changed[labels == 1] = self._done.scorer(self.case.attacked(self.seed))
         return {"auroc_attacked": auroc(changed, labels)}
 
     def _scored(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
