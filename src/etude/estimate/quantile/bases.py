@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,10 @@ def at_levels(model: Any, X: Any, y: Array, levels: Array) -> Predict:
     parameters = model.get_params() if hasattr(model, "get_params") else {}
     if "levels" in parameters and hasattr(model, "predict_quantiles"):
         fitted = clone(model).set_params(levels=levels.tolist()).fit(X, y)
-        return lambda new: np.asarray(fitted.predict_quantiles(new), dtype=float)
+        return partial(_own, fitted)
     if hasattr(model, "predict") and "quantiles" in inspect.signature(model.predict).parameters:
         fitted = clone(model).fit(X, y)
-        return lambda new: np.asarray(fitted.predict(new, quantiles=levels.tolist()), dtype=float)
+        return partial(_asked, fitted, levels.tolist())
     name = _level_parameter(parameters)
     if name is None:
         raise InputError(
@@ -49,7 +50,19 @@ def at_levels(model: Any, X: Any, y: Array, levels: Array) -> Predict:
             "predict(X, quantiles=...), nor a parameter quantile, nor alpha with a quantile loss",
         )
     several = [clone(model).set_params(**{name: float(level)}).fit(X, y) for level in levels]
-    return lambda new: np.stack([np.asarray(each.predict(new), dtype=float) for each in several], axis=1)
+    return partial(_one_each, several)
+
+
+def _own(fitted: Any, X: Any) -> Array:
+    return np.asarray(fitted.predict_quantiles(X), dtype=float)
+
+
+def _asked(fitted: Any, levels: list[float], X: Any) -> Array:
+    return np.asarray(fitted.predict(X, quantiles=levels), dtype=float)
+
+
+def _one_each(several: Sequence[Any], X: Any) -> Array:
+    return np.stack([np.asarray(each.predict(X), dtype=float) for each in several], axis=1)
 
 
 def _level_parameter(parameters: dict[str, Any]) -> str | None:

@@ -94,7 +94,7 @@ class QuantileAggregator(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ------
         InputError : naming the parameter or argument at fault.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         self._check(len(y), groups)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with seeded(seed):
