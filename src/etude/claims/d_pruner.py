@@ -7,12 +7,11 @@ nano-llama has seen nothing but novels. To it a domain is unknown text, not know
 spare: what its studies tell is whether a method finds the weights on which unknown text leans. SmolLM2 knows
 both domains, and is the model on which the paper's question is put as it is meant.
 
-What came of it: on nano-llama all that must hold does, in every seed. On SmolLM2 D-Pruner serves the domain
-better than Wanda on general text, but on abstracts it keeps less in all than the Taylor score that does not
-descend, and on news Wanda on the domain is better on both texts. Nothing in the method as published holds on
-to the general text, which it and the Taylor score keep worst (magnitude on SmolLM2 apart): lambda = 0.1 moves
-less than one in a million of the removed weights. SparseGPT on the domain, which moves the weights that stay,
-has the lowest geometric mean in three of the four studies and is within 0.3 % of it in the other.
+What came of it: on nano-llama all that must hold does, in every seed. On SmolLM2 D-Pruner serves abstracts
+better than Wanda on general text in every seed, news in two of three; it keeps more in all than the Taylor
+score that does not descend on news in every seed, on abstracts on average. Wanda on the domain keeps more
+than either, and SparseGPT on the domain, which moves the weights that stay, most. Nothing in the method as
+published holds on to the general text: lambda = 0.1 moves less than one in a million of the removed weights.
 """
 
 from __future__ import annotations
