@@ -10,8 +10,9 @@ import torch
 from etude import models
 from etude.errors import InputError
 from etude.explain.attribution import ReAGent
-from etude.explain.attribution.masked import expected
+from etude.explain.attribution.masked import expected, loaded, with_mask
 from etude.explain.attribution.probe import Probe
+from etude.explain.detection.attacks import attacked
 from etude.explain.examples import grouped, tokenizer
 
 
@@ -59,6 +60,22 @@ def test_reagent_draws_from_a_masked_model(masked: Path) -> None:
 def test_a_masked_model_needs_a_tokenizer(masked: Path) -> None:
     with pytest.raises(InputError, match=r"^tokenizer:"):
         ReAGent(proposal="masked", masked=str(masked)).attribute(grouped(), None, torch.tensor([3, 7]))
+
+
+@pytest.mark.parametrize(("before", "behind"), [(90, 0), (0, 90), (90, 90), (3, 90), (90, 3), (2, 3)])
+def test_long_texts_are_cut_around_the_mask(masked: Path, before: int, behind: int) -> None:
+    model, words = loaded(str(masked))
+    row = with_mask(" ".join(["w1"] * before), " ".join(["w2"] * behind), model, words)
+    at = row.index(words.mask_token_id)
+    left, right = at - 1, len(row) - at - 2
+    assert len(row) == min(32, before + behind + 3)
+    assert left <= before and right <= behind
+    assert min(left, right) >= min(before, behind, 14)
+
+
+def test_a_paraphrase_word_by_word_takes_what_the_masked_model_says(masked: Path) -> None:
+    (changed,) = attacked([" ".join(["w3"] * 90)], "masked", str(masked))
+    assert changed == " ".join(["w3"] * 90)  # "w5" is no word of letters, and nothing else is taken
 
 
 @pytest.mark.slow

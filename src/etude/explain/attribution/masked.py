@@ -32,11 +32,15 @@ def expected(probe: Probe, name: str) -> Tensor:
     if probe.tokenizer is None:
         raise InputError("tokenizer", "is needed to put the prompt before a masked model; give one")
     model, tokenizer = loaded(name)
+    decode = probe.tokenizer.decode
     table = _table(name, probe.tokenizer, len(probe.probabilities))
-    rows = [_masked_at(probe, tokenizer, position, context_length(model)) for position in range(probe.length)]
+    rows = [
+        with_mask(decode(probe.ids[:place]), decode(probe.ids[place + 1 :]), model, tokenizer)
+        for place in range(probe.length)
+    ]
     weights = torch.zeros(probe.length, len(probe.probabilities))
     for position, likely in enumerate(chances(model, rows, tokenizer)):
-        begins = _text(probe, position).startswith(" ")
+        begins = str(decode(probe.ids[position : position + 1])).startswith(" ")
         best = likely.topk(min(CANDIDATES, len(likely)))
         for token, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True):
             ours = table.get((token, begins))
@@ -81,15 +85,15 @@ def _table(name: str, tokenizer: Any, size: int) -> dict[tuple[int, bool], int]:
     return table
 
 
-def _masked_at(probe: Probe, tokenizer: Any, position: int, limit: int | None) -> list[int]:
-    """The prompt's text in the masked model's tokens, with one mask for the token at ``position``."""
-    before = probe.tokenizer.decode(probe.ids[:position])
-    behind = probe.tokenizer.decode(probe.ids[position + 1 :])
-    parts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, behind)]
-    room = (limit or 512) - 3
-    left = parts[0][-(room - min(len(parts[1]), room // 2)) :]
-    row = [*left, tokenizer.mask_token_id, *parts[1][: room - len(left)]]
-    return [tokenizer.cls_token_id, *row, tokenizer.sep_token_id]
+def with_mask(before: str, behind: str, model: Any, tokenizer: Any) -> list[int]:
+    """One mask between two texts, in the masked model's tokens; what does not fit is cut off at the ends."""
+    left, right = (
+        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in (before, behind)
+    )
+    room = (context_length(model) or 512) - 3
+    right = right[: max(room // 2, room - len(left))]
+    left = left[max(0, len(left) + len(right) - room) :]
+    return [tokenizer.cls_token_id, *left, tokenizer.mask_token_id, *right, tokenizer.sep_token_id]
 
 
 @torch.no_grad()
@@ -108,7 +112,3 @@ def chances(model: Any, rows: list[list[int]], tokenizer: Any) -> Tensor:
         places = (ids == tokenizer.mask_token_id).int().argmax(1)
         found.append(logits[torch.arange(len(some)), places].float().softmax(-1))
     return torch.cat(found)
-
-
-def _text(probe: Probe, position: int) -> str:
-    return str(probe.tokenizer.decode(probe.ids[position : position + 1]))

@@ -102,14 +102,13 @@ def _masked(text: str, draw: random.Random, loaded: tuple[Any, Any]) -> str:
     """Replace words one after the other by the likeliest other word in their place."""
     import torch
 
-    from etude.explain.attribution.masked import chances
+    from etude.explain.attribution.masked import chances, with_mask
 
     model, tokenizer = loaded
     words = text.split(" ")
     for place in _places(len(words), draw):
-        sides = [" ".join(words[max(0, place - 60) : place]), " ".join(words[place + 1 : place + 60])]
-        left, right = (tokenizer(side, add_special_tokens=False)["input_ids"] for side in sides)
-        row = [tokenizer.cls_token_id, *left, tokenizer.mask_token_id, *right, tokenizer.sep_token_id]
+        before, behind = " ".join(words[:place]), " ".join(words[place + 1 :])
+        row = with_mask(before, behind, model, tokenizer)
         for token in torch.topk(chances(model, [row], tokenizer)[0], 10).indices.tolist():
             word = str(tokenizer.decode([token])).strip()
             if word.isalpha() and word.lower() != re.sub(r"\W", "", words[place]).lower():
