@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -179,6 +180,19 @@ def test_llama_cpp_and_transformers_load_gguf(method: Any, limit: float, tmp_pat
     found = torch.tensor(theirs.scores[:32])
     assert (found - ours[0]).norm() < 0.01 * ours.norm()
     assert theirs.tokenize(text.encode(), add_bos=False) == tokenizer(text)["input_ids"]
+
+
+def test_gguf_keeps_embeddings_in_8_bits_where_that_loses_nothing(tmp_path: Path) -> None:
+    model, tokenizer = models.load("nano-llama")
+    weight = model.get_input_embeddings().weight
+    kind = gguf.GGMLQuantizationType.Q8_0
+    weight.data = torch.from_numpy(gguf.dequantize(gguf.quantize(weight.detach().numpy(), kind), kind))
+    stored = Rtn(bits=5, group=32, symmetric=True, convention="gguf").quantize(model)
+    formats.write("gguf", model, tokenizer, stored, tmp_path / "model")
+    tensors = gguf.GGUFReader(tmp_path / "model" / "model.gguf").tensors
+    assert next(tensor for tensor in tensors if tensor.name == "token_embd.weight").tensor_type is kind
+    again, _ = models.load(tmp_path / "model" / "model.gguf", packed=True, kernel="decode")
+    torch.testing.assert_close(logits_of(again), logits_of(model), rtol=1e-5, atol=1e-5)
 
 
 def logits_of(model: Any) -> torch.Tensor:

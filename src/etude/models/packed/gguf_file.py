@@ -52,13 +52,14 @@ def check(model: Any, tokenizer: Any) -> None:
 def write(model: Any, tokenizer: Any, layers: Mapping[str, tuple[Packed, Scheme]], folder: Path) -> None:
     """Write ``model.gguf``, whole or not at all.
 
-    The codes of ``layers`` are written as they are; embeddings and head in float16, all other tensors in
-    float32. Queries and keys have their rows in the order of llama.cpp's rotary positions.
+    The codes of ``layers`` are written as they are; other matrices (embeddings and head) as ``Q8_0`` where
+    they lie on its grid, else in float16; vectors in float32. Queries and keys have their rows in the order
+    of llama.cpp's rotary positions.
 
     Parameters
     ----------
     model, tokenizer : that `check` accepts.
-    layers : the weights of linear layers, by dotted name; the others are written in float16.
+    layers : the weights of linear layers, by dotted name.
     folder : a new or an empty folder.
 
     Raises
@@ -84,9 +85,11 @@ def write(model: Any, tokenizer: Any, layers: Mapping[str, tuple[Packed, Scheme]
             if layer in layers:
                 blocks = gguf_blocks.encode(layers[layer][0].taking(order), kinds[layer])
                 writer.add_tensor(place, blocks.numpy(), raw_dtype=kinds[layer])
+            elif tensor.ndim == 1:
+                writer.add_tensor(place, tensor[order].numpy())
             else:
-                kind = np.float16 if tensor.ndim == 2 else np.float32
-                writer.add_tensor(place, tensor[order].numpy().astype(kind))
+                array, kind = matrix(tensor[order].numpy())
+                writer.add_tensor(place, array, raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -109,6 +112,20 @@ def describe(writer: gguf.GGUFWriter, config: Any) -> None:
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def matrix(values: np.ndarray) -> tuple[np.ndarray, Type | None]:
+    """A matrix in 8 bits and their type, if that loses nothing (it came from such a file); else in float16.
+
+    Examples
+    --------
+    >>> matrix(np.full((1, 32), 127.0, dtype=np.float32))[1].name
+    'Q8_0'
+    """
+    blocks = gguf.quantize(values, Type.Q8_0)
+    if np.array_equal(gguf.dequantize(blocks, Type.Q8_0), values):
+        return blocks, Type.Q8_0
+    return values.astype(np.float16), None
 
 
 def interleaved(name: str, rows: int, config: Any) -> Tensor:
