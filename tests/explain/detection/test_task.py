@@ -57,7 +57,7 @@ def test_pairs_are_cut_to_one_length_and_share_a_group(tmp_path: Path) -> None:
     rows = [
         {
             "human": f"one two three four five six seven eight {n} ten",
-            "machine": f"one two {n}",
+            "machine": f"one\n\ntwo {n}",
             "model": m,
             "index": n,
         }
@@ -69,6 +69,7 @@ def test_pairs_are_cut_to_one_length_and_share_a_group(tmp_path: Path) -> None:
         file.write("\n".join(map(json.dumps, rows)))
     samples = load([str(path)], "nano-llama", texts=10, words=50)
     assert {len(sample.text.split()) for sample in samples} == {3}
+    assert not any("\n" in sample.text for sample in samples)
     assert len(samples) == 4 and len({sample.group for sample in samples}) == 2
 
 
