@@ -25,7 +25,8 @@ SIZES = ((2_500, 10), (5_000, 20))
 FULL = (100_000, 200)
 SECONDS, MEGABYTES = 60.0, 2000.0
 """What a path at full size may take."""
-SETS = ("yacht", "energy", "concrete", "wine-quality-red")
+SETS = ("yacht", "energy", "concrete")
+MODELS = ("linear", "forest", "neighbours")
 
 
 def ordinal(sizes: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
@@ -61,11 +62,11 @@ def run_r(job: dict[str, int], lams: Sequence[float]) -> tuple[float, list[float
 
     if shutil.which("Rscript") is None:
         raise Unavailable("R is not installed")
-    found = drawn(job)
+    X, y = drawn(job)
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder, name)) for name in ("rows.csv", "penalties.txt", "result.csv")]
         names = ",".join([*(f"x{j}" for j in range(job["features"])), "level"])
-        np.savetxt(files[0], np.column_stack([found.X, found.y]), delimiter=",", header=names, comments="")
+        np.savetxt(files[0], np.column_stack([X, y]), delimiter=",", header=names, comments="")
         np.savetxt(files[1], np.asarray(lams))
         command = ["Rscript", str(HERE / "peers" / "ordinalnet.R"), *files]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -75,17 +76,18 @@ def run_r(job: dict[str, int], lams: Sequence[float]) -> tuple[float, list[float
     objectives = []
     for lam, (intercepts, weights) in zip(lams, ((r[1:4], r[4:]) for r in result), strict=True):
         coef = weights.reshape(3, -1).T
-        loss = Rows.at(found.X @ coef + intercepts, found.y).loss()
-        objectives.append(loss + lam * float(np.abs(coef * found.X.std(axis=0)[:, None]).sum()))
+        loss = Rows.at(X @ coef + intercepts, y).loss()
+        objectives.append(loss + lam * float(np.abs(coef * X.std(axis=0)[:, None]).sum()))
     return float(result[0, 0]), objectives
 
 
-def quantile(sets: Sequence[str], splits: int) -> list[dict[str, Any]]:
+def quantile(
+    sets: Sequence[str], splits: int, models: Sequence[str], words: Sequence[str], budget: dict[str, Any]
+) -> list[dict[str, Any]]:
     """A line for each set and way to combine: means over the splits."""
     import etude
     from etude.estimate.quantile import BestModel, Dqa, Qra, QuantileAverage
 
-    budget: dict[str, Any] = {"searches": 2, "max_steps": 3000}
     arms = {
         "best model": BestModel(),
         "average": QuantileAverage(),
@@ -95,6 +97,7 @@ def quantile(sets: Sequence[str], splits: int) -> list[dict[str, Any]]:
         "local, medium": Dqa(resolution="medium", **budget),
         "local, fine (dqa)": Dqa(**budget),
     }
+    arms = {title: arm for title, arm in arms.items() if any(word in title for word in words)}
     rows = []
     for name in sets:
         found = etude.compare(
@@ -105,6 +108,7 @@ def quantile(sets: Sequence[str], splits: int) -> list[dict[str, Any]]:
             keep="none",
             data=f"uci_regression/{name}",
             target="target",
+            models=tuple(models),
         )
         for title, row in zip(arms, found.rows(), strict=True):
             figures = {key: figure.mean for key, figure in row.figures.items()}
@@ -129,12 +133,17 @@ def main() -> None:
     parser.add_argument("what", choices=("ordinal", "quantile"))
     parser.add_argument("--sets", nargs="+", default=SETS, help="UCI sets (quantile)")
     parser.add_argument("--splits", type=int, default=10, help="splits of each set (quantile)")
-    parser.add_argument("--small", action="store_true", help="without the full size (ordinal)")
+    parser.add_argument("--models", nargs="+", default=MODELS, help="base models (quantile)")
+    parser.add_argument("--only", nargs="+", default=[""], help="ways whose title holds a word (quantile)")
+    parser.add_argument("--searches", type=int, default=1, help="settings tried for weights (quantile)")
+    parser.add_argument("--steps", type=int, default=1500, help="steps for each, at most (quantile)")
+    parser.add_argument("--sizes", choices=("small", "full", "all"), default="all", help="which (ordinal)")
     options = parser.parse_args()
     if options.what == "ordinal":
-        rows = ordinal(SIZES if options.small else (*SIZES, FULL))
+        rows = ordinal({"small": SIZES, "full": (FULL,), "all": (*SIZES, FULL)}[options.sizes])
     else:
-        rows = quantile(options.sets, options.splits)
+        budget = {"searches": options.searches, "max_steps": options.steps}
+        rows = quantile(options.sets, options.splits, options.models, options.only, budget)
     print(table(rows))
     if options.what == "ordinal":
         print(f"\nAt n = 100,000 and p = 200 a path may take {SECONDS:.0f} s and {MEGABYTES:.0f} MB.")

@@ -2,9 +2,10 @@
 
 All methods see the same readings of nano-llama, a weak reader (``--model smollm2`` takes a stronger one):
 pairs of a person's text and one that a machine went on with from its first words, both cut to the same length
-of at most 60 words, so that length tells nothing, and with single spaces for line breaks, which only machines'
-texts have. There are some 140 texts to train on where the paper has 300,000, so that its 5 epochs of batches
-of 128 would be 10 steps. Heads train for 10 epochs of batches of 8, some 180 steps; all else is the paper's.
+of at most 60 words, so that length tells nothing, and with single spaces for line breaks, which only
+machines' texts have. There are some 140 texts to train on where the paper has 300,000, so that its 5 epochs
+of batches of 128 would be 10 steps. Heads train for 10 epochs of batches of 8, some 180 steps; all else is
+the paper's.
 
 News and stories train, and questions and abstracts (four domains of the data of Fast-DetectGPT) test what
 transfers; then GPT-2, GPT-Neo and OPT train, and GPT-3, 3.5 and 4 test. In the last study nano-llama has

@@ -158,5 +158,5 @@ def _kind(path: Path) -> str:
 
 
 def _cut(text: str, words: int) -> str:
-    """The first words of a text, one space apart: line breaks often tell how texts were gathered, and no more."""
+    """The first words of a text, one space apart: line breaks tell how texts were gathered, and no more."""
     return " ".join(text.split()[:words])
