@@ -60,6 +60,10 @@ claims: $(VENV)/.installed ## check every implemented paper's claim again
 bench: $(VENV)/.installed-dev ## speed and memory beside peer libraries
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/prune.py
+	$(BIN)/python benchmarks/quantize.py
+	$(BIN)/python benchmarks/estimate.py ordinal
+	$(BIN)/python benchmarks/estimate.py quantile
+	$(BIN)/python benchmarks/explain.py
 
 lock: $(BIN)/python ## pin what the ranges of pyproject.toml resolve to today
 	$(BIN)/python -m pip install -q --dry-run --ignore-installed --report .lock.json $(TORCH) -e '.[all,dev]'

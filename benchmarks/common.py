@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import hashlib
 import json
@@ -9,15 +10,33 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parent / "src"
 ENVIRONMENTS = HERE.parent / ".venv-peers"
 RESULTS = HERE / "results"
 FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd")
+
+
+TEXT, BUILT_IN = "wikitext2_valid_test", "novels"
+SEED = 0
+SEGMENTS, SEGMENT = 16, 251
+"""Held-out text: the first 16 segments of 251 tokens, 4,000 predictions."""
+
+
+class Titled(Protocol):
+    """A line of a table: its title, and whose work it is, "etude" or a peer's."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def by(self) -> str: ...
+
+
+Line = TypeVar("Line", bound=Titled)
 
 
 class Unavailable(Exception):
@@ -121,6 +140,63 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+def text_at_hand() -> str:
+    """WikiText-2, by which the peers' published figures go, or else the built-in text."""
+    from etude import InputError
+    from etude.data.sets import find_set
+
+    try:
+        return TEXT if find_set(TEXT) else BUILT_IN
+    except InputError:
+        return BUILT_IN
+
+
+def arguments(about: str | None, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options that the command lines of model benchmarks share."""
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", default="smollm2", help="whatever `etude run --model` takes")
+    add("--data", default=text_at_hand(), help="whatever `etude run --data` takes")
+    add("--samples", type=int, default=32, help="calibration segments")
+    add("--length", type=int, default=128, help="tokens in a calibration segment")
+    add("--repeats", type=int, default=1, help="runs of every line; medians are printed")
+    add("--peers", action=argparse.BooleanOptionalAction, default=True, help="run peer libraries too")
+    add("--only", nargs="+", metavar="WORD", help="only lines whose title holds one of these words")
+    add("--json", action="store_true", help="print the results as JSON instead of tables")
+    return parser.parse_args(argv)
+
+
+def chosen(lines: Iterable[Line], options: argparse.Namespace) -> list[Line]:
+    """The lines that the options ask for."""
+    words = [word.lower() for word in options.only or [""]]
+    return [
+        line
+        for line in lines
+        if (options.peers or line.by == "etude") and any(word in line.title.lower() for word in words)
+    ]
+
+
+def prepare(options: argparse.Namespace, folder: Path) -> None:
+    """Write what every job reads: the model as a checkpoint, calibration and evaluation tokens."""
+    from safetensors.torch import save_file
+
+    import etude
+
+    model, tokenizer = etude.models.load(options.model)
+    known = etude.data.calibration(
+        options.data, tokenizer, samples=options.samples, length=options.length, seed=SEED
+    )
+    # The first segments, where etude.data.evaluation spreads them over the text: published figures do so.
+    text = "\n".join(etude.data.load(options.data, "evaluation"))
+    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)["input_ids"][0]
+    unseen = ids[: SEGMENTS * SEGMENT].view(SEGMENTS, SEGMENT).clone()
+    etude.models.save(model, tokenizer, folder / "model")
+    save_file({"input_ids": known["input_ids"]}, folder / "calibration.safetensors")
+    save_file({"input_ids": unseen}, folder / "evaluation.safetensors")
+
+
 def machine() -> dict[str, Any]:
     """What a reader needs to judge the figures: processor features, cores, memory, load, versions."""
     from importlib.metadata import version
@@ -135,6 +211,12 @@ def machine() -> dict[str, Any]:
         "python": sys.version.split()[0],
         **{package: version(package) for package in ("etude", "torch", "transformers")},
     }
+
+
+def named(task: str, options: argparse.Namespace) -> str:
+    """The name of a run's results; a part of the lines must not take the place of a whole run."""
+    whole = options.only is None and options.peers
+    return f"{task}-{Path(options.model).stem}" + ("" if whole else "-part")
 
 
 def write_results(name: str, content: Mapping[str, Any]) -> Path:

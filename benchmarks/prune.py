@@ -6,7 +6,6 @@ calibration tokens, timed in the same process, and against the peer that does th
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -16,15 +15,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common import HERE, Unavailable, machine, peer_python, play, table, write_results
+from common import (
+    HERE,
+    Unavailable,
+    arguments,
+    chosen,
+    machine,
+    named,
+    peer_python,
+    play,
+    prepare,
+    table,
+    write_results,
+)
 
 OURS = HERE / "ours.py"
 BATCHES = (2, 4, 8, 16)
 """Segments at a time with which plain passes are tried; the best is what methods are set against."""
-TEXT, BUILT_IN = "wikitext2_valid_test", "novels"
-SEED = 0
-SEGMENTS, SEGMENT = 16, 251
-"""Held-out text: the first 16 segments of 251 tokens, 4,000 predictions."""
 MEMORY_MARGIN = 0.15
 Seconds = dict[str, float]
 
@@ -156,26 +163,6 @@ def median_ratio(runs: Sequence[Seconds], against: str) -> float:
     return statistics.median(run["cpu_s"] / run[f"{against}_s"] for run in runs)
 
 
-def prepared(options: argparse.Namespace, folder: Path) -> Bench:
-    """Write what every job reads: the model as a checkpoint, calibration and evaluation tokens."""
-    from safetensors.torch import save_file
-
-    import etude
-
-    model, tokenizer = etude.models.load(options.model)
-    known = etude.data.calibration(
-        options.data, tokenizer, samples=options.samples, length=options.length, seed=SEED
-    )
-    # The first segments, where etude.data.evaluation spreads them over the text: published figures do so.
-    text = "\n".join(etude.data.load(options.data, "evaluation"))
-    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)["input_ids"][0]
-    unseen = ids[: SEGMENTS * SEGMENT].view(SEGMENTS, SEGMENT).clone()
-    etude.models.save(model, tokenizer, folder / "model")
-    save_file({"input_ids": known["input_ids"]}, folder / "calibration.safetensors")
-    save_file({"input_ids": unseen}, folder / "evaluation.safetensors")
-    return Bench(folder, folder / "model")
-
-
 def measure(bench: Bench, entries: Sequence[Entry], repeats: int) -> None:
     """Run all lines, in turn, as often as asked; what fails is noted and the rest goes on."""
     bench.measure_passes()
@@ -213,53 +200,16 @@ def report(bench: Bench, entries: Sequence[Entry]) -> str:
     return "\n\n".join([table(sweeps), table([bench.row(entry) for entry in entries]), notes])
 
 
-def text_at_hand() -> str:
-    """WikiText-2, by which the peers' published figures go, or else the built-in text."""
-    from etude import InputError
-    from etude.data.sets import find_set
-
-    try:
-        return TEXT if find_set(TEXT) else BUILT_IN
-    except InputError:
-        return BUILT_IN
-
-
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    add = parser.add_argument
-    add("--model", default="smollm2", help="whatever `etude run --model` takes")
-    add("--data", default=text_at_hand(), help="whatever `etude run --data` takes")
-    add("--samples", type=int, default=32, help="calibration segments")
-    add("--length", type=int, default=128, help="tokens in a calibration segment")
-    add("--repeats", type=int, default=1, help="runs of every line; medians are printed")
-    add("--peers", action=argparse.BooleanOptionalAction, default=True, help="run peer libraries too")
-    add("--only", nargs="+", metavar="WORD", help="only lines whose title holds one of these words")
-    add("--json", action="store_true", help="print the results as JSON instead of tables")
-    return parser.parse_args(argv)
-
-
-def chosen(options: argparse.Namespace) -> list[Entry]:
-    """The lines that the options ask for."""
-    words = [word.lower() for word in options.only or [""]]
-    return [
-        entry
-        for entry in ENTRIES
-        if (options.peers or entry.by == "etude") and any(word in entry.title.lower() for word in words)
-    ]
-
-
 def main() -> None:
     """Measure, print, keep."""
     from etude import InputError
 
-    options = arguments()
-    entries = chosen(options)
+    options = arguments(__doc__)
+    entries = chosen(ENTRIES, options)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            bench = prepared(options, Path(folder))
+            prepare(options, Path(folder))
+            bench = Bench(Path(folder), Path(folder, "model"))
             measure(bench, entries, options.repeats)
         except (InputError, Unavailable) as error:
             sys.exit(str(error))
@@ -274,7 +224,7 @@ def main() -> None:
         "failures": bench.failures,
     }
     print(json.dumps(results, indent=1, ensure_ascii=False) if options.json else report(bench, entries))
-    print(f"written to {write_results('prune', results)}", file=sys.stderr)
+    print(f"written to {write_results(named('prune', options), results)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

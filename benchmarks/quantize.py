@@ -15,9 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prune import prepared, text_at_hand
-
-from common import HERE, Unavailable, machine, peer_python, play, table, write_results
+from common import (
+    HERE,
+    Unavailable,
+    arguments,
+    chosen,
+    machine,
+    named,
+    peer_python,
+    play,
+    prepare,
+    table,
+    write_results,
+)
 
 OURS = HERE / "ours.py"
 RTN4, GPTQ4, AWQ4 = "RTN 4 bits", "GPTQ 4 bits", "AWQ 4 bits"
@@ -55,6 +65,10 @@ class Decode:
     precision: str = "float32"
     beside: str | None = FLOAT32
     least: float | None = None
+
+    @property
+    def by(self) -> str:
+        return "llama.cpp" if self.kernel == "llama.cpp" else "etude"
 
 
 FOUR = {"bits": 4, "group": 64, "symmetric": True}
@@ -201,7 +215,7 @@ def measure(
                 "runs": bench.runs,
                 "failures": bench.failures,
             }
-            write_results(f"quantize-{Path(options.model).stem}", results)
+            write_results(named("quantize", options), results)
     return results
 
 
@@ -212,49 +226,24 @@ Speed: tokens a CPU second, one after the other with a cache behind a prompt of 
 of 128 tokens."""
 
 
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    add = parser.add_argument
-    add("--model", default="smollm2", help="whatever `etude run --model` takes")
-    add("--data", default=text_at_hand(), help="whatever `etude run --data` takes")
-    add("--samples", type=int, default=32, help="calibration segments")
-    add("--length", type=int, default=128, help="tokens in a calibration segment")
-    add("--repeats", type=int, default=1, help="runs of every line; medians are printed")
-    add("--peers", action=argparse.BooleanOptionalAction, default=True, help="run peer libraries too")
-    add("--only", nargs="+", metavar="WORD", help="only lines whose title holds one of these words")
-    add("--json", action="store_true", help="print the results as JSON instead of tables")
-    return parser.parse_args(argv)
-
-
 def main() -> None:
     """Measure, print, keep."""
     from etude import InputError
     from etude.models.loading import locate
 
-    options = arguments()
-    words = [word.lower() for word in options.only or [""]]
-    entries = [
-        entry
-        for entry in ENTRIES
-        if (options.peers or entry.by == "etude") and any(word in entry.title.lower() for word in words)
-    ]
-    lines = [
-        line
-        for line in DECODES
-        if (options.peers or line.kernel != "llama.cpp") and any(word in line.title.lower() for word in words)
-    ]
+    options = arguments(__doc__)
+    entries, lines = chosen(ENTRIES, options), chosen(DECODES, options)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            prepared(options, Path(folder))
+            prepare(options, Path(folder))
             file = locate(options.model)
         except (InputError, Unavailable) as error:
             sys.exit(str(error))
         bench = Bench(Path(folder), file if file.is_file() else None)
         results = measure(bench, entries, lines, options)
-    report = "\n\n".join([table(results["quantising"]), table(results["decoding"]), NOTES])
+    report = "\n\n".join(
+        [*(table(results[part]) for part in ("quantising", "decoding") if results[part]), NOTES]
+    )
     print(json.dumps(results, indent=1, ensure_ascii=False) if options.json else report)
 
 
