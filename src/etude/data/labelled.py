@@ -138,7 +138,7 @@ def _files(name: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         known = LABELLED[name]
         folder = find_folder(known.folder)
         if folder is None:
-            raise missing(known.folder, ", ".join((*known.train, *known.test)), known.home)
+            raise missing(known.folder, ", ".join((*known.train, *known.test)), known.home, field="sets")
         return tuple(folder / file for file in known.train), tuple(folder / file for file in known.test)
     path = Path(name).expanduser()
     if not path.is_dir():

@@ -121,10 +121,10 @@ def find_set(name: str) -> Path | None:
     return folder
 
 
-def missing(name: str, files: str, home: str) -> InputError:
-    """The error for a named set that is not on this machine."""
+def missing(name: str, files: str, home: str, *, field: str = "data") -> InputError:
+    """The error for a named set that is not on this machine; ``field`` is the one that named it."""
     return InputError(
-        "data",
+        field,
         f"{name} is not on this machine: put {files}, made from {home}, into {_places()[-1] / name} "
         f"or into $ETUDE_DATA/{name}",
     )

@@ -73,11 +73,16 @@ def inputs_text(inputs: Any) -> str:
 
     Examples
     --------
-    >>> inputs_text({"model": "nano-llama", "domain": None, "samples": 8})
-    'model nano-llama, samples 8'
+    >>> inputs_text({"model": "nano-llama", "domain": None, "samples": 8, "sets": ["sst2", "rte"]})
+    'model nano-llama, samples 8, sets sst2+rte'
     """
     values = inputs if isinstance(inputs, Mapping) else parameters(inputs)
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+    unset = (None, "", (), [])
+    return ", ".join(f"{name} {_in_words(value)}" for name, value in values.items() if value not in unset)
+
+
+def _in_words(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 def metrics_of(task: Task, records: Iterable[Record]) -> list[Metric]:
