@@ -77,7 +77,7 @@ def inputs_text(inputs: Any) -> str:
     'model nano-llama, samples 8, sets sst2+rte'
     """
     values = inputs if isinstance(inputs, Mapping) else parameters(inputs)
-    unset = (None, "", (), [])
+    unset: tuple[Any, ...] = (None, "", (), [])
     return ", ".join(f"{name} {_in_words(value)}" for name, value in values.items() if value not in unset)
 
 
