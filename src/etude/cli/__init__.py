@@ -73,13 +73,13 @@ def application(arguments: list[str]) -> App:
     for place, (name, (where, text)) in enumerate(COMMANDS.items()):
         if name in WITH_FLAGS and arguments[:1] == [name]:
             command = import_module(f"etude.cli.{name}").command(arguments[1:])
-            app.command(command, name=name, usage=f"Usage: etude {name} {WITH_FLAGS[name]} [OPTIONS]")
+            app.command(command, name=name, usage=f"Usage: etude {name} {WITH_FLAGS[name]}[OPTIONS]")
         else:
             app.command(where, name=name, help=text, sort_key=place)
     return app
 
 
-WITH_FLAGS = {"run": "METHOD", "compare": "METHOD...", "claim": "PAPER..."}
+WITH_FLAGS = {"run": "METHOD ", "compare": "METHOD... ", "claim": "PAPER... ", "sensitivity": ""}
 """Commands whose flags depend on what they are called with: their modules have ``command(tokens)``."""
 
 COMMANDS = {
@@ -89,6 +89,10 @@ COMMANDS = {
     "run": ("etude.cli.run:run", "Run one method on a model and data."),
     "compare": ("etude.cli.compare:compare", "Set methods side by side, over settings and seeds."),
     "claim": ("etude.cli.claim:claim", "Check whether a paper's claim holds."),
+    "sensitivity": (
+        "etude.cli.sensitivity:sensitivity",
+        "Tell what a model loses to weights and inputs of fewer bits.",
+    ),
     "runs": ("etude.cli.runs:runs", "List, show or delete recorded runs."),
     "doctor": ("etude.cli.doctor:doctor", "Tell what is installed, what is missing and how to get it."),
 }

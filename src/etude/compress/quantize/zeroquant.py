@@ -19,7 +19,7 @@ from etude.method import method
 class ZeroQuant(Rtn, ActivationFormat):
     """Round weights by groups and inputs by tokens to nearest: both, or one of them to see what it costs.
 
-    What ZeroQuant-V2 studies how sensitive models are to: `etude sensitivity` runs it over bits and parts.
+    What ZeroQuant-V2 studies how sensitive models are to; `etude sensitivity` runs it over bits and parts.
     The range of a token is fitted to it as it comes.
 
     Parameters
