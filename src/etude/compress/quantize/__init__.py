@@ -6,6 +6,7 @@ from etude.compress.quantize.brecq import Brecq
 from etude.compress.quantize.flexround import FlexRound
 from etude.compress.quantize.full_precision import FullPrecision
 from etude.compress.quantize.gptq import Gptq
+from etude.compress.quantize.llm_fp4 import LlmFp4
 from etude.compress.quantize.lorc import Lorc
 from etude.compress.quantize.lsq import Lsq
 from etude.compress.quantize.lsq_plus import LsqPlus
@@ -23,6 +24,7 @@ __all__ = [
     "FlexRound",
     "FullPrecision",
     "Gptq",
+    "LlmFp4",
     "Lorc",
     "Lsq",
     "LsqPlus",

@@ -135,3 +135,45 @@ def least_point(loss: Callable[[int], float], points: int, stride: int = 1) -> i
 
 def _least(losses: dict[int, float]) -> int:
     return min(sorted(losses), key=losses.__getitem__)
+
+
+def least_points(
+    loss: Callable[[Tensor], Tensor], count: int, points: int, *, stride: int = 1, first: int = 0
+) -> tuple[Tensor, Tensor]:
+    """`least_point` for many searches at once, each with a best point of its own.
+
+    Parameters
+    ----------
+    loss : the losses ``[count]`` at one point for each search, int64 ``[count]``.
+    count : of searches.
+    points : there are, from 0.
+    stride : as for `least_point`.
+    first : a point that is tried in any case, before all others; it wins among equals.
+
+    Returns
+    -------
+    tuple : the best points, int64 ``[count]``, and their losses ``[count]``.
+
+    Examples
+    --------
+    >>> least = torch.tensor([7, 12])
+    >>> least_points(lambda point: (point - least).abs().float(), 2, points=20, stride=4)[0]
+    tensor([ 7, 12])
+    """
+    best = torch.full((count,), first)
+    error = loss(best)
+
+    def attempt(point: Tensor) -> None:
+        nonlocal best, error
+        found = loss(point)
+        better = found < error
+        best, error = torch.where(better, point, best), torch.where(better, found, error)
+
+    for point in range(0, points, stride):
+        attempt(torch.full((count,), point))
+    while stride > 1:
+        stride //= 2
+        centre = best
+        for step in (-stride, stride):
+            attempt((centre + step).clamp(0, points - 1))
+    return best, error
