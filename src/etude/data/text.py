@@ -15,18 +15,13 @@ All but Parquet may be gzipped (``.txt.gz``). Another field is named behind a co
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import os
 import re
-import sys
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from etude.data.rows import check_fields, decoded, kind_of, opened, rows
 from etude.errors import InputError
 
 FIELD = "text"
@@ -102,18 +97,14 @@ def files(path: Path) -> list[Path]:
             each = Path(place, name)
             if each.is_symlink() and not each.resolve().is_relative_to(root):
                 raise InputError("data", f"{each} leads out of the folder; copy what it points to")
-        found += [Path(place, name) for name in names if _kind(Path(name)) in _READERS and name[0] != "."]
+        found += [Path(place, name) for name in names if kind_of(Path(name)) in _READERS and name[0] != "."]
     if not found:
         raise InputError("data", f"{path} holds no text file ({', '.join(_READERS)}, perhaps .gz)")
     return sorted(found)
 
 
-def _kind(path: Path) -> str:
-    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
-
-
 def _reader(path: Path) -> Callable[[Path, list[str]], Iterator[str]]:
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind not in _READERS or (kind == ".parquet" and path.suffix == ".gz"):
         raise InputError("data", f"{path} is of no known kind: give {', '.join(_READERS)}, perhaps .gz")
     return _READERS[kind]
@@ -121,65 +112,19 @@ def _reader(path: Path) -> Callable[[Path, list[str]], Iterator[str]]:
 
 def _txt(path: Path, fields: list[str]) -> Iterator[str]:
     _no_fields(path, fields)
-    with _opened(path) as file:
-        yield _decoded(file.read(), str(path)).replace("\r\n", "\n")
+    with opened(path) as file:
+        yield decoded(file.read(), str(path)).replace("\r\n", "\n")
 
 
-def _jsonl(path: Path, fields: list[str]) -> Iterator[str]:
-    with _opened(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.isspace():
-                continue
-            place = f"{path}, line {number}"
-            try:
-                row = json.loads(_decoded(line, place))
-            except json.JSONDecodeError as error:
-                raise InputError("data", f"{place}: not JSON: {error.msg}") from error
-            except RecursionError as error:
-                raise InputError("data", f"{place}: nested too deeply") from error
-            if not isinstance(row, dict):
-                raise InputError("data", f"{place}: not an object with the field {'+'.join(fields)!r}")
-            yield _joined(row, fields, place)
-
-
-def _table(delimiter: str) -> Callable[[Path, list[str]], Iterator[str]]:
-    def read(path: Path, fields: list[str]) -> Iterator[str]:
-        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # documents are longer than the default
-        with _opened(path) as file:
-            lines = (_decoded(line, f"{path}, line {number}") for number, line in enumerate(file, 1))
-            rows = csv.DictReader(lines, delimiter=delimiter, strict=True)
-            try:
-                for row in rows:
-                    place = f"{path}, line {rows.line_num}"
-                    if None in row or None in row.values():
-                        raise InputError("data", f"{place}: not as many columns as in the header")
-                    yield _joined(row, fields, place)
-            except csv.Error as error:
-                raise InputError("data", f"{path}, line {rows.line_num}: {error}") from error
-
-    return read
-
-
-def _parquet(path: Path, fields: list[str]) -> Iterator[str]:
-    import pyarrow
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        with ParquetFile(path) as table:
-            _check_fields(table.schema_arrow.names, fields, str(path))
-            row = 0
-            for batch in table.iter_batches(batch_size=1024, columns=fields):
-                for values in batch.to_pylist():
-                    row += 1
-                    yield _joined(values, fields, f"{path}, row {row}")
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError("data", f"{path} is not a whole Parquet file: {error}") from error
+def _rows(path: Path, fields: list[str]) -> Iterator[str]:
+    for place, row in rows(path, fields):
+        yield _joined(row, fields, place)
 
 
 def _conll(path: Path, fields: list[str]) -> Iterator[str]:
     _no_fields(path, fields)
-    with _opened(path) as file:
-        rows = _decoded(file.read(), str(path)).split("\n")
+    with opened(path) as file:
+        rows = decoded(file.read(), str(path)).split("\n")
     words = [row.split("\t")[0].strip() for row in rows]
     sentences = " ".join(words).replace("-DOCSTART-", "").split("  ")
     yield " ".join(untokenised(sentence) for sentence in sentences if sentence.strip())
@@ -200,47 +145,21 @@ def untokenised(sentence: str) -> str:
 
 _READERS: dict[str, Callable[[Path, list[str]], Iterator[str]]] = {
     ".txt": _txt,
-    ".jsonl": _jsonl,
-    ".parquet": _parquet,
-    ".csv": _table(","),
-    ".tsv": _table("\t"),
+    ".jsonl": _rows,
+    ".parquet": _rows,
+    ".csv": _rows,
+    ".tsv": _rows,
     ".conll": _conll,
 }
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield file  # type: ignore[misc]
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError("data", f"{path} is not a whole gzip file: {error}") from error
-    except OSError as error:
-        raise InputError("data", f"{path} cannot be read: {error.strerror}") from error
-
-
-def _decoded(line: bytes, place: str) -> str:
-    try:
-        return line.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError("data", f"{place}: byte {error.start} is not UTF-8; convert the file") from error
-
-
-def _joined(row: dict[str, Any], fields: list[str], place: str) -> str:
-    _check_fields(list(row), fields, place)
+def _joined(row: Mapping[str, Any], fields: list[str], place: str) -> str:
+    check_fields(list(row), fields, place)
     for field in fields:
         if not isinstance(row[field], str):
             kind = "empty" if row[field] is None else f"a {type(row[field]).__name__}"
             raise InputError("data", f"{place}: field {field!r} is {kind}, not text")
     return "\n".join(row[field] for field in fields)
-
-
-def _check_fields(names: list[str], fields: list[str], place: str) -> None:
-    for field in fields:
-        if field not in names:
-            has = ", ".join(map(repr, names)) or "nothing"
-            raise InputError("data", f"{place}: no field {field!r}; it has {has} (name one: FILE:FIELD)")
 
 
 def _no_fields(path: Path, fields: list[str]) -> None:
