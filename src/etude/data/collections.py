@@ -55,8 +55,8 @@ def load_collection(name_or_path: str | Path) -> Collection:
     >>> import json, tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "corpus.jsonl").write_text(json.dumps({"_id": "d1", "title": "", "text": "the wing"}))
-    >>> _ = (folder / "queries.tsv").write_text("query	text\\nq1	wings?\\nq2	tails?\\n")
-    >>> _ = (folder / "qrels.tsv").write_text("query	document	grade\\nq1	d1	1\\n")
+    >>> _ = (folder / "queries.tsv").write_text("query\\ttext\\nq1\\twings?\\nq2\\ttails?\\n")
+    >>> _ = (folder / "qrels.tsv").write_text("query\\tdocument\\tgrade\\nq1\\td1\\t1\\n")
     >>> load_collection(folder).queries
     {'q1': 'wings?'}
     """

@@ -1,0 +1,480 @@
+"""An index: immutable segments, a small manifest that says which of them count, and what is deleted.
+
+A retriever supplies an `Engine`, which turns documents into a segment and opens segments for search. All else
+is here: documents are consumed as a stream, one segment for so many of them; a change writes new files first
+and then puts a new manifest in the place of the old one, so that a killed process leaves the old index.
+
+    index.json           version, method and parameters, the encoder's fingerprint, segments, deleted
+    engine-*/            what the engine has learnt, if anything
+    segment-*/           what the engine made of some documents, and the documents (Arrow)
+    deleted-*.npy        positions of documents that no longer count
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+from etude.errors import InputError, unknown
+from etude.files import new_file, new_folder
+from etude.method import parameters
+from etude.progress import track
+from etude.search.collection import Corpus, Document, Queries
+from etude.search.retrieve.store import FILE as STORE
+from etude.search.retrieve.store import Stored, kept
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Found = tuple[NDArray[np.int64], NDArray[np.float32]]
+    """Positions and scores, both [queries, k], best first; where there are fewer, positions end in -1."""
+
+VERSION = 1
+MANIFEST = "index.json"
+LOCK = "index.lock"
+
+
+class Searcher(Protocol):
+    """Opened segments."""
+
+    def search(self, queries: Sequence[str], k: int) -> Found:
+        """The ``k`` best documents for each query; positions run on from one segment to the next."""
+
+
+class Engine(Protocol):
+    """How a retriever makes segments of documents, and searches them."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the encoder: segments of another one cannot be searched. "" if there is none."""
+
+    @property
+    def segment(self) -> int:
+        """How many documents a segment holds at most."""
+
+    def write(self, documents: Iterable[Document], folder: Path) -> None:
+        """Make a segment of the documents in their order, in a folder that exists; all are to be consumed."""
+
+    def open(self, segments: Sequence[Path]) -> Searcher:
+        """Open segments for search, memory-mapped as far as can be."""
+
+    def save(self, folder: Path) -> None:
+        """Write what was learnt (nothing, if nothing was) into an empty folder, for ``method.engine``."""
+
+
+class Retriever(Protocol):
+    """A method of the task; beside the verb, it makes its engine again when an index is opened."""
+
+    def engine(self, folder: Path | None = None) -> Engine:
+        """The engine as `Engine.save` wrote it; None for one that has learnt nothing.
+
+        Raises
+        ------
+        InputError : if the method cannot do without having learnt, or its encoder is not here.
+        """
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an index consists of."""
+
+    method: str
+    parameters: Mapping[str, Any]
+    fingerprint: str
+    engine: str
+    segments: tuple[str, ...] = ()
+    deleted: str = ""
+    version: int = VERSION
+
+
+class Index:
+    """Documents that can be searched; made by a retriever's ``index``, or by `open_index`.
+
+    Parameters
+    ----------
+    folder : where it lies.
+    method : the retriever that made it.
+    engine : that retriever's engine, if it is at hand.
+
+    Raises
+    ------
+    InputError : naming ``index`` if there is none, it is damaged or of another version; ``encoder`` if it was
+        built by another one.
+
+    Examples
+    --------
+    >>> from etude.search.retrieve import BM25
+    >>> index = BM25().index([Document("a", "the wing of a bird"), Document("b", "a bird sings")])
+    >>> list(index.search({"q": "wings"})["q"])
+    ['a']
+    >>> index.add([Document("c", "wings and tails")])
+    >>> index.delete(["a"])
+    >>> list(index.search({"q": "wings"})["q"])
+    ['c']
+    """
+
+    def __init__(self, folder: Path, method: Any, engine: Engine | None = None) -> None:
+        self.folder = folder
+        self.method = method
+        self.manifest = read_manifest(folder)
+        learnt = folder / self.manifest.engine if self.manifest.engine else None
+        self.engine = method.engine(learnt) if engine is None else engine
+        if self.engine.fingerprint != self.manifest.fingerprint:
+            raise InputError(
+                "encoder",
+                f"{folder} was built by another encoder than the one that {method.name} finds now "
+                f"({self.manifest.fingerprint[:12]}, not {self.engine.fingerprint[:12]}); build it anew, "
+                f"or put the old encoder back",
+            )
+        self._open()
+
+    def _open(self) -> None:
+        import numpy as np
+
+        segments = [self.folder / name for name in self.manifest.segments]
+        self.stored = Stored(segments)
+        self._searcher = self.engine.open(segments)
+        deleted = self.manifest.deleted
+        self._deleted = np.load(self.folder / deleted) if deleted else np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.stored) - len(self._deleted)
+
+    @property
+    def bytes(self) -> int:
+        """Size of what is searched: of all its files but the documents' texts."""
+        manifest = self.manifest
+        names = filter(None, [manifest.engine, *manifest.segments, manifest.deleted])
+        files = chain.from_iterable(_files(self.folder / name) for name in names)
+        return sum(file.stat().st_size for file in files if file.name != STORE)
+
+    def search(self, queries: Queries, k: int = 100) -> dict[str, dict[str, float]]:
+        """The ``k`` best documents for each query, best first, with their scores.
+
+        Raises
+        ------
+        InputError : naming ``queries`` if they are no mapping of texts, ``k`` if it is below 1.
+        """
+        found = self.positions(queries, k)
+        return {
+            query: dict(zip(self.stored.ids(positions), scores.tolist(), strict=True))
+            for query, (positions, scores) in found.items()
+        }
+
+    def positions(self, queries: Queries, k: int = 100) -> dict[str, Found]:
+        """What `search` gives, as positions [n] of documents in `stored` and scores [n]."""
+        import numpy as np
+
+        if not isinstance(queries, Mapping) or not all(isinstance(text, str) for text in queries.values()):
+            raise InputError("queries", "are not a mapping of identifiers to texts")
+        if k < 1:
+            raise InputError("k", f"{k} is not 1 or more")
+        if not queries or not len(self):
+            return {query: (np.empty(0, np.int64), np.empty(0, np.float32)) for query in queries}
+        wanted = min(k + len(self._deleted), len(self.stored))
+        positions, scores = self._searcher.search([*queries.values()], wanted)
+        counts = positions >= 0
+        if len(self._deleted):
+            counts &= ~np.isin(positions, self._deleted)
+        return {
+            query: (positions[row, counts[row]][:k], scores[row, counts[row]][:k])
+            for row, query in enumerate(queries)
+        }
+
+    def documents(self, ids: Sequence[str]) -> list[Document]:
+        """The documents of these identifiers, in their order.
+
+        Raises
+        ------
+        InputError : naming ``ids`` for one that is not in the index.
+        """
+        found = {document.id: document for document in self.stored.documents(self._alive(ids))}
+        for each in ids:
+            if each not in found:
+                raise InputError("ids", f"{each!r} is not in the index")
+        return [found[each] for each in ids]
+
+    def add(self, documents: Corpus) -> None:
+        """Add documents, as new segments.
+
+        Raises
+        ------
+        InputError : naming ``corpus`` if one is malformed, or its identifier is there already; the index
+            is then as it was.
+        """
+        with self._changing():
+            new = _grown(self.engine, documents, self.folder, self.stored, self._deleted)
+            self._commit(replace(self.manifest, segments=(*self.manifest.segments, *new)))
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Take documents out; their space is not given back.
+
+        Raises
+        ------
+        InputError : naming ``ids`` for one that is not in the index; nothing is then deleted.
+        """
+        import numpy as np
+
+        with self._changing():
+            self.documents(ids)
+            name = f"deleted-{uuid4().hex[:8]}.npy"
+            with new_file(self.folder / name) as path, path.open("wb") as file:
+                np.save(file, np.union1d(self._deleted, self._alive(ids)))
+            self._commit(replace(self.manifest, deleted=name))
+
+    def save(self, folder: str | Path) -> Index:
+        """Put a copy of the index into a new or empty folder, and return it, opened there.
+
+        Files are never changed once they are written, so within one file system the copy shares them.
+        """
+        target = Path(folder).expanduser()
+        with new_folder(target) as temporary:
+            for file in _files(self.folder):
+                if file.name == LOCK:
+                    continue
+                copy = temporary / file.relative_to(self.folder)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                _link(file, copy)
+        return Index(target, self.method, self.engine)
+
+    def _alive(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        import numpy as np
+
+        return np.setdiff1d(self.stored.positions([*ids]), self._deleted)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One process at a time; what a change that failed has written goes away."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.folder / LOCK, timeout=0):
+                if read_manifest(self.folder) != self.manifest:
+                    raise InputError("index", f"{self.folder} was changed by somebody else; open it again")
+                _clean(self.folder, self.manifest)
+                try:
+                    yield
+                finally:
+                    _clean(self.folder, self.manifest)
+        except Timeout as error:
+            raise InputError("index", f"{self.folder} is being changed by another process") from error
+
+    def _commit(self, manifest: Manifest) -> None:
+        write_manifest(self.folder, manifest)
+        self.manifest = manifest
+        self._open()
+
+
+def build(method: Any, engine: Engine, corpus: Corpus) -> Index:
+    """Index a corpus, read once as a stream, in a temporary folder that goes when the index is forgotten.
+
+    Raises
+    ------
+    InputError : naming ``corpus`` if it holds no document, or a document is malformed or there twice.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=".etude-index-", dir=_place.get()))
+    try:
+        learnt = _learnt(engine, folder)
+        segments = tuple(_grown(engine, corpus, folder))
+        if not segments:
+            raise InputError("corpus", "holds no document")
+        fields = parameters(method)
+        write_manifest(folder, Manifest(method.name, fields, engine.fingerprint, learnt, segments))
+        index = Index(folder, method, engine)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(index, shutil.rmtree, folder, ignore_errors=True)
+    return index
+
+
+def _learnt(engine: Engine, folder: Path) -> str:
+    """Save what the engine has learnt; the name of the folder, "" if it has learnt nothing."""
+    target = folder / f"engine-{uuid4().hex[:8]}"
+    target.mkdir()
+    engine.save(target)
+    if any(target.iterdir()):
+        return target.name
+    target.rmdir()
+    return ""
+
+
+@contextmanager
+def built_in(folder: Path) -> Iterator[None]:
+    """Indexes that are built inside the block lie in ``folder`` until they are saved.
+
+    Without it they lie where the system keeps temporary files, which may be small, and another file system
+    than where they are to be saved.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    token = _place.set(str(folder))
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
+_place: ContextVar[str | None] = ContextVar("place", default=None)
+
+
+def write_segments(engine: Engine, documents: Corpus, folder: Path) -> Iterator[Path]:
+    """Segments of documents, each written whole or not at all."""
+    if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
+        raise InputError("corpus", f"{documents!r:.60} is no corpus; give an iterable of Document")
+    source = iter(track(documents, "indexing"))
+    for first in source:
+        yield write_segment(engine, chain([first], islice(source, engine.segment - 1)), folder)
+
+
+def write_segment(engine: Engine, documents: Iterable[Document], folder: Path) -> Path:
+    """One segment of documents in an index's folder; it counts once a manifest names it."""
+    target = folder / f"segment-{uuid4().hex[:8]}"
+    with new_folder(target) as temporary:
+        engine.write(kept(documents, temporary), temporary)
+    return target
+
+
+def open_index(folder: str | Path, method: type[Any] | None = None) -> Index:
+    """Open an index that `Index.save` wrote.
+
+    Parameters
+    ----------
+    folder : that was written.
+    method : the class of the retriever, for those of plug-ins.
+
+    Raises
+    ------
+    InputError : see `Index`.
+    """
+    path = Path(folder).expanduser()
+    manifest = read_manifest(path)
+    cls = _retriever(manifest.method) if method is None else method
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in manifest.parameters.items()}
+    return Index(path, cls(**given))
+
+
+def _retriever(name: str) -> type[Any]:
+    from etude.search import retrieve
+
+    known = {
+        cls.name: cls for cls in vars(retrieve).values() if isinstance(cls, type) and hasattr(cls, "task")
+    }
+    if name not in known:
+        raise unknown("index", name, known)
+    return known[name]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What an index consists of.
+
+    Raises
+    ------
+    InputError : naming ``index``.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError("index", f"{folder} holds no index ({MANIFEST})")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if facts["version"] != VERSION:
+            raise InputError(
+                "index", f"{path} is of version {facts['version']}, not {VERSION}; build it anew"
+            )
+        manifest = Manifest(**facts | {"segments": tuple(facts["segments"])})
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("index", f"{path} is damaged: {error}") from error
+    for name in (manifest.engine, manifest.deleted, *manifest.segments):
+        if name != Path(name).name or (name and not (folder / name).exists()):
+            raise InputError("index", f"{folder} lacks {name!r}, which its {MANIFEST} names")
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Put a new manifest in the place of the old one."""
+    with new_file(folder / MANIFEST) as path:
+        path.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+
+
+def _grown(
+    engine: Engine,
+    documents: Corpus,
+    folder: Path,
+    old: Stored | None = None,
+    deleted: Sequence[int] | NDArray[np.int64] = (),
+) -> list[str]:
+    """Write new segments; their documents' identifiers must be new, and stand once.
+
+    Parameters
+    ----------
+    old : what is in the index.
+    deleted : positions in ``old`` that do not count.
+    """
+    import numpy as np
+
+    names: list[str] = []
+    for segment in write_segments(engine, documents, folder):
+        ids = Stored([segment]).ids()
+        if len(set(ids)) < len(ids):
+            raise InputError("corpus", f"the document {Counter(ids).most_common(1)[0][0]!r} is there twice")
+        for stored, dead in ((Stored([folder / name for name in names]), ()), (old, deleted)):
+            there = np.empty(0, np.int64) if stored is None else np.setdiff1d(stored.positions(ids), dead)
+            if stored is not None and len(there):
+                twice = stored.ids(there[:1])[0]
+                raise InputError("corpus", f"the document {twice!r} is there already; delete it first")
+        names.append(segment.name)
+    return names
+
+
+def _clean(folder: Path, manifest: Manifest) -> None:
+    """Remove what the manifest does not name: replaced, or left by a process that was killed."""
+    named = {manifest.engine, *manifest.segments, manifest.deleted}
+    for entry in folder.iterdir():
+        if entry.name.startswith(("segment-", "deleted-", "engine-", ".")) and entry.name not in named:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
+def merged(found: Sequence[Found], sizes: Sequence[int], k: int) -> Found:
+    """The best of what each of several segments gave, positions running on; the first is first among equals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> first = np.array([[1, 0]]), np.array([[3.0, 1.0]], np.float32)
+    >>> second = np.array([[0, -1]]), np.array([[2.0, 0.0]], np.float32)
+    >>> merged([first, second], [2, 1], k=2)
+    (array([[1, 2]]), array([[3., 2.]], dtype=float32))
+    """
+    import numpy as np
+
+    starts = np.cumsum([0, *sizes])
+    parts = zip(found, starts, strict=False)
+    positions = np.concatenate([np.where(p < 0, -1, p + start) for (p, _), start in parts], axis=1)
+    scores = np.concatenate([scores for _, scores in found], axis=1)
+    order = np.argsort(np.where(positions < 0, np.inf, -scores), axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)
