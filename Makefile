@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install -q -c constraints.txt $(TORCH)
 COMPILE := $(BIN)/python -m compileall -q src
 
-.PHONY: help run test test-slow check format lint types layers claims bench lock clean
+.PHONY: help run test test-slow check format lint types layers claims bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -66,8 +66,13 @@ bench: $(VENV)/.installed-dev ## speed and memory beside peer libraries
 	$(BIN)/python benchmarks/estimate.py quantile
 	$(BIN)/python benchmarks/explain.py
 
+docs: $(VENV)/.installed ## tutorials and reference as pages, in build/docs
+	$(PIP) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo build/docs/index.html
+
 lock: $(BIN)/python ## pin what the ranges of pyproject.toml resolve to today
-	$(BIN)/python -m pip install -q --dry-run --ignore-installed --report .lock.json $(TORCH) -e '.[all,dev]'
+	$(BIN)/python -m pip install -q --dry-run --ignore-installed --report .lock.json $(TORCH) -e '.[all,dev,docs]'
 	$(BIN)/python -c 'import json; print("# Made by `make lock`.", *sorted({p["name"].lower() + "==" + p["version"].partition("+")[0] for p in \
 	    (i["metadata"] for i in json.load(open(".lock.json"))["install"]) if p["name"] not in ("etude", "pip")}), sep="\n")' \
 	    > constraints.txt
