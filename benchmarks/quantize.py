@@ -82,6 +82,13 @@ ENTRIES = (
     Entry("RTN 3 bits", "rtn", THREE),
     Entry("GPTQ 3 bits", "gptq", THREE),
     Entry("AWQ 3 bits", "awq", THREE),
+    Entry(
+        "FlexRound 4 bits",
+        "flexround",
+        {**FOUR, "batch": 4, "iterations": 12, "search": "error", "lr": 0.01},
+        beside=AUTO_ROUND,
+        most=1.0,
+    ),
     Entry(LC_GPTQ, "gptq", FOUR, by="llm-compressor"),
     Entry(LC_AWQ, "awq", FOUR, by="llm-compressor"),
     Entry(AUTO_ROUND, "auto-round", {**FOUR, "iterations": 10}, by="auto-round"),

@@ -47,6 +47,13 @@ def test_it_tells_machines_from_people(model: str, texts: tuple[list[str], list[
     assert sum(weight for _, weight in weights) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_it_draws_how_far_it_can_be_trusted(model: str, texts: tuple[list[str], list[int]]) -> None:
+    detector = Detector(LogLikelihood(), model=model).fit(*texts)
+    assert detector.picture(*texts, "a title").startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="labels"):
+        detector.picture(texts[0], texts[1][1:], "a title")
+
+
 def test_scikit_learn_clones_and_cross_validates_it(model: str, texts: tuple[list[str], list[int]]) -> None:
     detector = clone(Detector(LogLikelihood(), model=model))
     found = cross_val_score(detector, np.array(texts[0], object), np.array(texts[1]), cv=2, scoring="roc_auc")

@@ -48,3 +48,16 @@ class Judge(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def threshold(self, rate: float) -> float:
         """The score that at most ``rate`` of people's texts are expected to exceed."""
         return self._calibration.threshold(rate)
+
+    def picture(self, texts: Sequence[str], labels: Sequence[int], title: str) -> bytes:
+        """A PNG of the scores of texts that it was not fitted on, and of how far its probabilities are right.
+
+        Raises
+        ------
+        InputError : naming ``labels`` if they do not fit the texts, or are not both 0 and 1.
+        """
+        from etude.explain.detection.picture import picture
+        from etude.explain.detection.scorer import check_labels
+
+        found = check_labels(labels, len(texts))
+        return picture(self._calibration, self._scores(texts), found, self.error, title)
