@@ -15,7 +15,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "adapt": ("tune", "objectives", "distributed", "merge", "transfer"),
     "pretrain": ("architectures", "objectives", "recipes"),
     "curate": ("select",),
-    "search": ("retrieve", "rerank", "rag", "recommend"),
+    "search": ("retrieve", "rerank", "rag", "recommend", "generate", "long"),
     "extract": ("terms", "entities", "sentiment", "relations", "sql"),
     "explain": ("attribution", "detection"),
     "estimate": ("ordinal", "quantile", "health"),
