@@ -32,8 +32,7 @@ from etude.files import new_file, new_folder
 from etude.method import parameters
 from etude.progress import track
 from etude.search.collection import Corpus, Document, Queries
-from etude.search.retrieve.store import FILE as STORE
-from etude.search.retrieve.store import Stored, kept
+from etude.search.retrieve.store import IDS, TEXTS, Stored, kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,11 +154,11 @@ class Index:
 
     @property
     def bytes(self) -> int:
-        """Size of what is searched: of all its files but the documents' texts."""
+        """Size of what is searched: of all its files but the documents themselves."""
         manifest = self.manifest
         names = filter(None, [manifest.engine, *manifest.segments, manifest.deleted])
         files = chain.from_iterable(_files(self.folder / name) for name in names)
-        return sum(file.stat().st_size for file in files if file.name != STORE)
+        return sum(file.stat().st_size for file in files if file.name not in (IDS, TEXTS))
 
     def search(self, queries: Queries, k: int = 100) -> dict[str, dict[str, float]]:
         """The ``k`` best documents for each query, best first, with their scores.
@@ -369,12 +368,12 @@ def open_index(folder: str | Path, method: type[Any] | None = None) -> Index:
 def _retriever(name: str) -> type[Any]:
     from etude.search import retrieve
 
-    known = {
-        cls.name: cls for cls in vars(retrieve).values() if isinstance(cls, type) and hasattr(cls, "task")
-    }
+    exported: list[Any] = [value for value in vars(retrieve).values() if isinstance(value, type)]
+    known = {cls.name: cls for cls in exported if hasattr(cls, "task")}
     if name not in known:
         raise unknown("index", name, known)
-    return known[name]
+    found: type[Any] = known[name]
+    return found
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -399,7 +398,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise
         raise InputError("index", f"{path} is damaged: {error}") from error
     for name in (manifest.engine, manifest.deleted, *manifest.segments):
-        if name != Path(name).name or (name and not (folder / name).exists()):
+        if not isinstance(name, str) or name != Path(name).name or not (folder / name).exists():
             raise InputError("index", f"{folder} lacks {name!r}, which its {MANIFEST} names")
     return manifest
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etude.errors import InputError
 from etude.search.collection import Document
 
-FILE = "documents.arrow"
-FIELDS = ("id", "title", "text")
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Positions = NDArray[np.int64]
+
+TEXTS, IDS = "documents.arrow", "ids.arrow"
 _BATCH = 1024
 
 
@@ -24,13 +29,17 @@ def kept(documents: Iterable[Document], folder: Path) -> Iterator[Document]:
     """
     import pyarrow as pa
 
-    schema = pa.schema([(field, pa.large_string()) for field in FIELDS])
-    source = iter(documents)
-    with pa.OSFile(str(folder / FILE), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+    schema = pa.schema([("title", pa.large_string()), ("text", pa.large_string())])
+    source, ids = iter(documents), list[str]()
+    with pa.OSFile(str(folder / TEXTS), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         while batch := [checked(document) for document in islice(source, _BATCH)]:
-            columns = [[getattr(document, field) for document in batch] for field in FIELDS]
+            columns = [[each.title for each in batch], [each.text for each in batch]]
             writer.write_batch(pa.record_batch(columns, schema=schema))
+            ids += [each.id for each in batch]
             yield from batch
+    table = pa.table({"id": pa.array(ids, pa.large_string())})
+    with pa.OSFile(str(folder / IDS), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
 
 
 def checked(document: Any) -> Document:
@@ -53,42 +62,59 @@ class Stored:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        import pyarrow as pa
+        import numpy as np
 
-        tables = [pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all() for folder in folders]
-        self._table = pa.concat_tables(tables) if tables else None
-        self.sizes = [len(table) for table in tables]
+        self._ids = [_mapped(folder / IDS)["id"].chunk(0) for folder in folders]
+        self._texts = [_mapped(folder / TEXTS) for folder in folders]
+        self._starts = np.cumsum([0, *map(len, self._ids)])
 
     def __len__(self) -> int:
-        return sum(self.sizes)
+        return int(self._starts[-1])
 
-    def ids(self, positions: Iterable[int] | None = None) -> list[str]:
+    def ids(self, positions: Positions | None = None) -> list[str]:
         """The identifiers of documents at these positions; of all, if none are given."""
-        if self._table is None:
-            return []
-        column = self._table["id"]
-        found: list[str] = column.to_pylist() if positions is None else _at(column, positions)
-        return found
+        import numpy as np
+        import pyarrow as pa
 
-    def documents(self, positions: Iterable[int]) -> list[Document]:
+        if positions is None:
+            return [each for column in self._ids for each in column.to_pylist()]
+        if len(self._ids) == 1:
+            found: list[str] = self._ids[0].take(pa.array(positions)).to_pylist()
+            return found
+        places = np.empty(len(positions), object)
+        owners = np.searchsorted(self._starts, positions, side="right") - 1
+        for owner in np.unique(owners):
+            rows = positions[owners == owner] - self._starts[owner]
+            places[owners == owner] = self._ids[owner].take(pa.array(rows)).to_pylist()
+        return places.tolist()
+
+    def documents(self, positions: Positions) -> list[Document]:
         """The documents at these positions."""
-        if self._table is None:
-            return []
-        columns = [_at(self._table[field], positions) for field in FIELDS]
-        return [Document(each, text, title) for each, title, text in zip(*columns, strict=True)]
+        import numpy as np
 
-    def positions(self, ids: Sequence[str]) -> Any:
-        """All positions, ascending, of documents with these identifiers: int64 [n]."""
+        owners = np.searchsorted(self._starts, positions, side="right") - 1
+        places = zip(owners.tolist(), (positions - self._starts[owners]).tolist(), strict=True)
+        texts = [(self._texts[owner], row) for owner, row in places]
+        return [
+            Document(each, table["text"][row].as_py(), table["title"][row].as_py())
+            for each, (table, row) in zip(self.ids(positions), texts, strict=True)
+        ]
+
+    def positions(self, ids: Sequence[str]) -> Positions:
+        """All positions, ascending, of documents with these identifiers."""
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if self._table is None or not ids:
-            return np.empty(0, np.int64)
         wanted = pa.array(ids, pa.large_string())
-        return np.flatnonzero(pc.is_in(self._table["id"], value_set=wanted).to_numpy(zero_copy_only=False))
+        found = [
+            np.flatnonzero(pc.is_in(column, value_set=wanted).to_numpy(zero_copy_only=False)) + start
+            for column, start in zip(self._ids, self._starts, strict=False)
+        ]
+        return np.concatenate([np.empty(0, np.int64), *found])
 
 
-def _at(column: Any, positions: Iterable[int]) -> list[str]:
-    """Values of a chunked column one by one: ``take`` would copy all of it together first."""
-    return [column[int(position)].as_py() for position in positions]
+def _mapped(path: Path) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from itertools import islice
+from functools import cache, lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from etude.search.retrieve.bm25 import BM25
     from etude.search.retrieve.index import Found
 
-    Floats = NDArray[np.float32]
+    Floats = NDArray[np.floating[Any]]
 
 Variant = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]
 Language = Literal[
@@ -35,7 +37,9 @@ Language = Literal[
     "spanish",
     "swedish",
 ]
+_WORD = re.compile(r"(?u)\b\w\w+\b")
 _BATCH = 4096
+_NO_ROWS, _NO_COUNTS = np.empty(0, np.int32), np.empty(0, np.uint8)
 
 
 class Words:
@@ -51,46 +55,46 @@ class Words:
 
     def __init__(self, settings: BM25) -> None:
         self.settings = settings
+        self._left_out = stop_words(settings.stop_words)
+        self._stem = stemmer(settings.stemmer)
 
-    def tokens(self, texts: Sequence[str]) -> Any:
-        """Words of each text as numbers (``ids``), and which word each number means (``vocab``)."""
-        import bm25s
+    def words(self, text: str) -> list[str]:
+        """The stems of a text's words, as ``bm25s.tokenize`` finds them.
 
-        stemmer, left_out = self.settings.stemmer, self.settings.stop_words
-        return bm25s.tokenize(
-            list(texts),
-            stopwords=[] if left_out == "none" else left_out,
-            stemmer=None if stemmer == "none" else _stemmer(stemmer),
-            show_progress=False,
-        )
+        Examples
+        --------
+        >>> from etude.search.retrieve import BM25
+        >>> Words(BM25()).words("What lifts the wings of a plane?")
+        ['what', 'lift', 'wing', 'plane']
+        """
+        return [self._stem(word) for word in _WORD.findall(text.lower()) if word not in self._left_out]
 
     def write(self, documents: Iterable[Document], folder: Path) -> None:
         """Count words: for each word, in which documents it stands and how often there."""
-        source, vocabulary = iter(documents), dict[str, int]()
-        keys, counts, lengths = [np.empty(0, np.int64)], [np.empty(0, np.int64)], list[int]()
-        while batch := [document.content for document in islice(source, _BATCH)]:
-            found = self.tokens(batch)
-            sizes = [len(ids) for ids in found.ids]
-            names = sorted(found.vocab, key=found.vocab.__getitem__)
-            numbers = np.array([vocabulary.setdefault(name, len(vocabulary)) for name in names], np.int64)
-            words = numbers[np.fromiter((i for ids in found.ids for i in ids), np.int64, sum(sizes))]
-            rows = np.repeat(np.arange(len(lengths), len(lengths) + len(batch)), sizes)
-            unique, count = np.unique(words << 32 | rows, return_counts=True)
-            keys.append(unique)
+        source, numbers = iter(documents), Numbers(self._left_out, self._stem)
+        keys, counts, lengths = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        while batch := [document.content.lower() for document in islice(source, _BATCH)]:
+            found = [list(map(numbers.__getitem__, _WORD.findall(text))) for text in batch]
+            words = np.fromiter(chain.from_iterable(found), np.int64)
+            rows = np.repeat(np.arange(len(batch)), [len(each) for each in found])[words >= 0]
+            key, count = np.unique(
+                words[words >= 0] << 32 | rows + sum(map(len, lengths)), return_counts=True
+            )
+            keys.append(key)
             counts.append(count)
-            lengths += sizes
+            lengths.append(np.bincount(rows, minlength=len(batch)))
         key, count = np.concatenate(keys), np.concatenate(counts)
         order = np.argsort(key, kind="stable")
-        starts = np.searchsorted(key[order], np.arange(len(vocabulary) + 1) << 32)
-        arrays = {
-            "lengths": np.array(lengths, np.int32),
+        starts = np.searchsorted(key[order], np.arange(len(numbers.stems) + 1) << 32)
+        arrays: dict[str, NDArray[Any]] = {
+            "lengths": np.concatenate(lengths).astype(np.int32),
             "starts": starts.astype(np.int64),
             "rows": (key[order] & 0xFFFFFFFF).astype(np.int32),
             "counts": count[order].astype(np.min_scalar_type(count.max(initial=0))),
         }
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
-        (folder / "words.json").write_text(json.dumps([*vocabulary], ensure_ascii=False), encoding="utf-8")
+        (folder / "words.json").write_text(json.dumps([*numbers.stems], ensure_ascii=False), encoding="utf-8")
 
     def open(self, segments: Sequence[Path]) -> WordSearcher:
         """Open all segments with one set of statistics."""
@@ -100,12 +104,26 @@ class Words:
         """Nothing was learnt."""
 
 
+class Numbers(dict[str, int]):
+    """Words as they stand to the numbers of their stems; -1 for those that are left out."""
+
+    def __init__(self, left_out: frozenset[str], stem: Callable[[str], str]) -> None:
+        self.stems: dict[str, int] = {}
+        self._left_out, self._stem = left_out, stem
+
+    def __missing__(self, word: str) -> int:
+        number = -1 if word in self._left_out else self.stems.setdefault(self._stem(word), len(self.stems))
+        self[word] = number
+        return number
+
+
 class Postings:
     """One segment: for each word the rows that hold it, and how often."""
 
     def __init__(self, folder: Path) -> None:
         self.lengths, self.starts, self.rows, self.counts = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("lengths", "starts", "rows", "counts")
+            np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)  # a plain array is sliced faster
+            for name in ("lengths", "starts", "rows", "counts")
         )
         words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
         self.numbers = {word: number for number, word in enumerate(words)}
@@ -113,56 +131,55 @@ class Postings:
     def of(self, word: str) -> slice:
         """Where the word's rows and counts stand."""
         number = self.numbers.get(word)
-        return slice(0, 0) if number is None else slice(self.starts[number], self.starts[number + 1])
+        return slice(0, 0) if number is None else slice(*self.starts[number : number + 2].tolist())
 
 
 class WordSearcher:
     """Scores documents by the words of a question."""
 
     def __init__(self, engine: Words, segments: Sequence[Postings]) -> None:
-        self._engine = engine
-        self._segments = segments
         lengths = np.concatenate([segment.lengths for segment in segments])
-        mean = lengths.mean() or 1.0
+        sizes = [len(segment.lengths) for segment in segments]
         settings = engine.settings
-        self._sizes = np.cumsum([0, *(len(segment.lengths) for segment in segments)])
-        self._norms = (1 - settings.b + settings.b * lengths / mean).astype(np.float32)
-        self._part = PARTS[settings.variant]
+        self._engine = engine
+        self._starts = [*zip(segments, np.cumsum([0, *sizes]).tolist(), strict=False)]
+        self._norms = 1 - settings.b + settings.b * lengths.astype(np.float32) / (lengths.mean() or 1.0)
+        self._idf = IDF[settings.variant]
+        self._part = partial(PARTS[settings.variant], k1=settings.k1, delta=settings.delta)
+        self._none = _none(settings)
 
     def search(self, queries: Sequence[str], k: int) -> Found:
-        """The ``k`` best documents that share a word with a question which tells documents apart."""
+        """The ``k`` best documents that share a word with a question, if the word tells documents apart."""
         positions = np.full((len(queries), k), -1, np.int64)
         scores = np.zeros((len(queries), k), np.float32)
-        found = self._engine.tokens(queries)
-        names = {number: word for word, number in found.vocab.items()}
-        for row, ids in enumerate(found.ids):
-            all_scores, base = self.scores([names[number] for number in ids])
-            best = top(all_scores, k)
+        for row, query in enumerate(queries):
+            totals, base = self.scores(self._engine.words(query))
+            best = top(totals, k)
             positions[row, : len(best)] = best
-            scores[row, : len(best)] = all_scores[best] + base
+            scores[row, : len(best)] = totals[best] + base
         return positions, scores
 
-    def scores(self, words: Sequence[str]) -> tuple[Floats, float]:
-        """Of every document [n], above what a document has that holds none of the words; and that."""
-        settings, total = self._engine.settings, len(self._norms)
-        scores, base = np.zeros(total, np.float32), 0.0
+    def scores(self, words: Sequence[str]) -> tuple[NDArray[np.float64], float]:
+        """Of every document [n], above that of a document that holds none of the words; and that one."""
+        rows, counts, weights, sizes, base = [_NO_ROWS], [_NO_COUNTS], list[float](), list[int](), 0.0
         for word in words:
-            places = [segment.of(word) for segment in self._segments]
-            holding = sum(place.stop - place.start for place in places)
+            places = [(segment, segment.of(word), start) for segment, start in self._starts]
+            holding = sum(place.stop - place.start for _, place, _ in places)
             if not holding:
                 continue
-            weight = np.float32(IDF[settings.variant](total, holding))
-            none = self._part(np.zeros(1, np.float32), np.ones(1, np.float32), settings.k1, settings.delta)[0]
-            for segment, place, start in zip(self._segments, places, self._sizes, strict=False):
-                rows = segment.rows[place] + start if start else segment.rows[place]
-                counts = segment.counts[place].astype(np.float32)
-                part = self._part(counts, self._norms[rows], settings.k1, settings.delta)
-                scores[rows] += weight * (part - none)
-            base += float(weight * none)
-        return scores, base
+            for segment, place, start in places:
+                rows.append(segment.rows[place] + start if start else segment.rows[place])
+                counts.append(segment.counts[place])
+            weights.append(self._idf(len(self._norms), holding))
+            sizes.append(holding)
+            base += weights[-1] * self._none
+        row, count = np.concatenate(rows), np.concatenate(counts).astype(np.float32)
+        parts = (self._part(count, self._norms[row]) - self._none) * np.repeat(weights, sizes)
+        totals = np.bincount(row, parts, minlength=len(self._norms)).astype(np.float64, copy=False)
+        return totals, base
 
 
-def top(scores: Floats, k: int) -> NDArray[np.int64]:
+def top(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
     """Positions of the ``k`` highest scores above zero, best first; the first is first among equals.
 
     Examples
@@ -181,38 +198,41 @@ def top(scores: Floats, k: int) -> NDArray[np.int64]:
     return places[np.argsort(-values, kind="stable")]
 
 
-def _log(ratio: float) -> float:
-    return float(np.log(ratio))
-
-
 IDF: dict[str, Callable[[int, int], float]] = {
-    "lucene": lambda total, holding: _log(1 + (total - holding + 0.5) / (holding + 0.5)),
-    "robertson": lambda total, holding: _log(max(1.0, (total - holding + 0.5) / (holding + 0.5))),
-    "atire": lambda total, holding: _log(total / holding),
-    "bm25l": lambda total, holding: _log((total + 1) / (holding + 0.5)),
-    "bm25+": lambda total, holding: _log((total + 1) / holding),
+    "lucene": lambda total, holding: math.log(1 + (total - holding + 0.5) / (holding + 0.5)),
+    "robertson": lambda total, holding: math.log(max(1.0, (total - holding + 0.5) / (holding + 0.5))),
+    "atire": lambda total, holding: math.log(total / holding),
+    "bm25l": lambda total, holding: math.log((total + 1) / (holding + 0.5)),
+    "bm25+": lambda total, holding: math.log((total + 1) / holding),
 }
 """What a word is worth, by how many documents there are and how many hold it."""
 
 
 def _saturated(counts: Floats, norms: Floats, k1: float, delta: float) -> Floats:
-    return counts / (counts + np.float32(k1) * norms)
+    return counts / (counts + k1 * norms)
 
 
 def _atire(counts: Floats, norms: Floats, k1: float, delta: float) -> Floats:
-    return np.float32(k1 + 1) * counts / (counts + np.float32(k1) * norms)
+    return (k1 + 1) * _saturated(counts, norms, k1, delta)
 
 
 def _lower_bounded(counts: Floats, norms: Floats, k1: float, delta: float) -> Floats:
-    return _atire(counts, norms, k1, delta) + np.float32(delta)
+    return _atire(counts, norms, k1, delta) + delta
 
 
 def _long(counts: Floats, norms: Floats, k1: float, delta: float) -> Floats:
-    shifted = counts / norms + np.float32(delta)
-    return np.float32(k1 + 1) * shifted / (np.float32(k1) + shifted)
+    shifted = counts / norms + delta
+    return (k1 + 1) * shifted / (k1 + shifted)
 
 
-PARTS: dict[str, Callable[[Floats, Floats, float, float], Floats]] = {
+def _none(settings: BM25) -> float:
+    """What a word brings to a document that lacks it, whatever its length."""
+    k1, delta = settings.k1, settings.delta or 1e-9
+    bounded = {"bm25+": delta, "bm25l": (k1 + 1) * delta / (k1 + delta)}
+    return bounded.get(settings.variant, 0.0)
+
+
+PARTS: dict[str, Callable[..., Floats]] = {
     "lucene": _saturated,
     "robertson": _saturated,
     "atire": _atire,
@@ -223,7 +243,20 @@ PARTS: dict[str, Callable[[Floats, Floats, float, float], Floats]] = {
 
 
 @cache
-def _stemmer(language: str) -> Any:
+def stemmer(language: Language) -> Callable[[str], str]:
+    """What takes a word's ending off; remembers words."""
+    if language == "none":
+        return str
     import snowballstemmer
 
-    return snowballstemmer.stemmer(language)
+    return lru_cache(100_000)(snowballstemmer.stemmer(language).stemWord)
+
+
+@cache
+def stop_words(language: Language) -> frozenset[str]:
+    """Words that say little, as ``bm25s`` lists them."""
+    from bm25s import stopwords
+
+    if language == "none":
+        return frozenset()
+    return frozenset(getattr(stopwords, f"STOPWORDS_{'EN' if language == 'english' else language.upper()}"))
