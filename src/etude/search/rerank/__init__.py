@@ -1,0 +1,8 @@
+"""Reranking: a question and candidates in, the same candidates in a better order out."""
+
+from __future__ import annotations
+
+from etude.search.rerank.first_stage import FirstStage
+from etude.search.rerank.reranking import Ranking, Reranker, load_reranker, rerank
+
+__all__ = ["FirstStage", "Ranking", "Reranker", "load_reranker", "rerank"]

@@ -1,0 +1,206 @@
+"""Reranking: a reranker is fitted, and judged by the order it gives to what a first stage finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import annotated_types as at
+
+from etude.errors import InputError
+from etude.method import check_fields, takes
+from etude.task import Metric
+
+if TYPE_CHECKING:
+    from etude.search.collection import Collection, Document, Judged, Run
+    from etude.search.rerank.reranking import Reranker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What rerankers learn from and are asked.
+
+    Parameters
+    ----------
+    data : a named collection (adi, cacm, cisi, cranfield, npl), or a folder in the layout of BEIR.
+    first : the retriever that finds the candidates.
+    depth : how many candidates of a query are ranked.
+    train : share of the judged queries to learn from, in [0, 1); a new draw for each seed.
+    queries : how many of the other queries to ask at most, the first of them; 0 for all.
+
+    Raises
+    ------
+    InputError : if a field has the wrong type or is out of range.
+    """
+
+    data: str = "cranfield"
+    first: str = "bm25"
+    depth: Annotated[int, at.Ge(1)] = 100
+    train: Annotated[float, at.Interval(ge=0, lt=1)] = 0.0
+    queries: Annotated[int, at.Ge(0)] = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class Rerank:
+    """The task: methods answer to ``fit(corpus, judged, run, seed)``, or less of it, with a `Reranker`.
+
+    ``judged`` are the queries to learn from, ``run`` what the first stage finds for them.
+    """
+
+    name: str = "rerank"
+    title: str = "reranking"
+    inputs: type[Inputs] = Inputs
+    metrics: tuple[Metric, ...] = (
+        Metric("ndcg", "nDCG@10", "higher", digits=4, axis="quality"),
+        Metric("rr", "RR@10", "higher", digits=4),
+        Metric("ms", "a query", "lower", unit="ms", axis="cost"),
+        Metric("read", "tokens read", "lower", digits=0, axis="cost"),
+        Metric("generated", "tokens generated", "lower", digits=1),
+        Metric("passes", "passes", "lower", digits=1),
+    )
+    baselines: tuple[str, ...] = ("first-stage",)
+
+    def open(self, inputs: Inputs) -> RerankCase:
+        """Load the collection, and find the first stage."""
+        case = RerankCase(inputs)
+        case.retriever()
+        case.divided(seed=0)
+        return case
+
+
+class RerankCase:
+    """A collection, loaded and checked; the first stage is asked once for each division of the queries."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self._found: dict[int, Run] = {}
+
+    @cached_property
+    def collection(self) -> Collection:
+        """Documents, queries, judgements."""
+        from etude.data.collections import load_collection
+
+        return load_collection(self.inputs.data)
+
+    @cached_property
+    def documents(self) -> Mapping[str, Document]:
+        """By identifier."""
+        return {document.id: document for document in self.collection.documents}
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Identify the collection."""
+        import hashlib
+
+        total = hashlib.sha256()
+        for part in (*self.collection.documents, self.collection.queries, self.collection.qrels):
+            total.update(repr(part).encode())
+        return {"data": total.hexdigest()}
+
+    def divided(self, seed: int) -> tuple[Judged | None, Judged]:
+        """Queries to learn from, None if there are to be none, and queries to be judged by."""
+        from etude.search.collection import Judged
+        from etude.search.division import divided
+
+        whole = Judged(self.collection.queries, self.collection.qrels)
+        train, test = divided(whole, self.inputs.train, seed) if self.inputs.train else (None, whole)
+        asked = [*test.queries][: self.inputs.queries or None]
+        return train, Judged({q: test.queries[q] for q in asked}, {q: test.qrels[q] for q in asked})
+
+    def retriever(self) -> Any:
+        """The first stage, with its defaults."""
+        from etude.search import retrieve
+        from etude.search.named import named
+
+        return named(retrieve, self.inputs.first, "first")()
+
+    def found(self, seed: int) -> Run:
+        """What the first stage finds for all queries; it learns from those to learn from, if it learns."""
+        if seed not in self._found:
+            retriever, (train, _) = self.retriever(), self.divided(seed)
+            given = {"corpus": self.collection.documents, "judged": train, "seed": seed}
+            wanted = takes(retriever.index)
+            index = retriever.index(**{name: value for name, value in given.items() if name in wanted})
+            self._found[seed] = index.search(self.collection.queries, self.inputs.depth)
+        return self._found[seed]
+
+    def check(self, method: Any) -> None:
+        """A method that learns from judgements needs some."""
+        import inspect
+
+        verb = inspect.signature(method.fit).parameters
+        needs = any(verb[name].default is inspect.Parameter.empty for name in {"judged", "run"} & set(verb))
+        if needs and not self.inputs.train:
+            raise InputError("train", f"{method.name} learns from judged queries: give a share, such as 0.5")
+
+    def trial(self, seed: int) -> RerankTrial:
+        """The queries as this seed divides them."""
+        self.found(seed)  # asked here, so that no reranker is charged for it
+        return RerankTrial(self, seed)
+
+
+class RerankTrial:
+    """One reranker on the collection."""
+
+    def __init__(self, case: RerankCase, seed: int) -> None:
+        self.case, self.seed = case, seed
+        self.train, self.test = case.divided(seed)
+        self.reranker: Reranker | None = None
+        self.run: Run = {}
+
+    def apply(self, method: Any) -> None:
+        """Fit the method, on as much as it takes."""
+        found = self.case.found(self.seed)
+        given = {
+            "corpus": self.case.collection.documents,
+            "judged": self.train,
+            "run": {query: found[query] for query in self.train.queries} if self.train else None,
+            "seed": self.seed,
+        }
+        wanted = takes(method.fit)
+        self.reranker = method.fit(**{name: value for name, value in given.items() if name in wanted})
+
+    def score(self) -> Mapping[str, float]:
+        """Rerank the candidates of the held-out queries one by one, and judge the outcome."""
+        from etude.search.latency import timed
+        from etude.search.measures import measure
+        from etude.search.rerank.reranking import rerank
+
+        found, counts = self.case.found(self.seed), {}
+
+        def reranked(one: Mapping[str, str]) -> Run:
+            (query,) = one
+            run, counts[query] = rerank(
+                self._done, one, self.case.documents, {query: found[query]}, self.case.inputs.depth
+            )
+            return run
+
+        self.run, times = timed(reranked, self.test.queries)
+        quality = measure(self.run, self.test.qrels, ("nDCG@10", "RR@10"))
+        mean = {
+            name: sum(getattr(each, name) for each in counts.values()) / len(counts)
+            for name in ("read", "generated", "passes")
+        }
+        return {"ndcg": quality["nDCG@10"], "rr": quality["RR@10"], "ms": times["p50_ms"], **mean}
+
+    def save(self, folder: Path) -> None:
+        """Write a reranker that `load_reranker` loads, and its run, as a TREC file."""
+        from etude.search.runs import write_run
+
+        self._done.save(folder)
+        write_run(folder / "run.trec", self.run)
+
+    @property
+    def _done(self) -> Reranker:
+        if self.reranker is None:
+            raise RuntimeError("apply has not been called")
+        return self.reranker
+
+
+TASK = Rerank()
