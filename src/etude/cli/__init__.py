@@ -93,6 +93,7 @@ COMMANDS = {
         "etude.cli.sensitivity:sensitivity",
         "Tell what a model loses to weights and inputs of fewer bits.",
     ),
+    "search-serve": ("etude.cli.search_serve:search_serve", "Serve an index over HTTP."),
     "runs": ("etude.cli.runs:runs", "List, show or delete recorded runs."),
     "doctor": ("etude.cli.doctor:doctor", "Tell what is installed, what is missing and how to get it."),
 }

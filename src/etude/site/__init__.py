@@ -1,0 +1,1 @@
+"""Etude over HTTP."""
