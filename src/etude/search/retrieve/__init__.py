@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from etude.search.retrieve.bm25 import BM25
+from etude.search.retrieve.colbert import ColBERT
+from etude.search.retrieve.colbert_xm import ColBERTXM
+from etude.search.retrieve.dense import Dense
 from etude.search.retrieve.index import Index, build, open_index
+from etude.search.retrieve.xtr import XTR
 
-__all__ = ["BM25", "Index", "build", "open_index"]
+__all__ = ["BM25", "XTR", "ColBERT", "ColBERTXM", "Index", "build", "open_index"]
