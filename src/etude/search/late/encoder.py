@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -96,6 +97,11 @@ class TokenEncoder(nn.Module):
             raise InputError("encoder", f"{name_or_path} has no tokenizer, and so reads no text")
         projection = _read_projection(folder) if width is None else _new_projection(model, width)
         return cls(model, tokenizer, projection, **(_read_lengths(folder) | lengths)).eval()
+
+    def copied(self) -> TokenEncoder:
+        """Another one with the same transformer and a copy of the projection."""
+        lengths = {f"{kind}_length": length for kind, length in self.lengths.items()}
+        return TokenEncoder(self.model, self.tokenizer, copy.deepcopy(self.projection), **lengths).eval()
 
     @property
     def width(self) -> int:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from etude.errors import InputError
+from etude.files import cache_folder, new_file
 from etude.progress import track
 from etude.search.collection import Document
 from etude.search.late.encoder import Kind, TokenEncoder
@@ -56,7 +62,8 @@ def train(
     """
     batches = _batches(pairs, steps, batch)
     if not whole and readings is None:
-        readings = Readings.of(encoder, *_texts([pair for part in batches for pair in part])[:2])
+        seen = _texts([pair for part in batches for pair in part])
+        readings = Readings.of(encoder, *([*dict.fromkeys(texts)] for texts in seen[:2]))
     trained = encoder.parameters() if whole else _projection(encoder).parameters()
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=max(1, steps))
@@ -120,16 +127,58 @@ class Readings:
     @classmethod
     def of(cls, encoder: TokenEncoder, queries: Sequence[str], documents: Sequence[str]) -> Readings:
         """Read each text once."""
-        texts: dict[Kind, list[str]] = {
-            "query": [*dict.fromkeys(queries)],
-            "document": [*dict.fromkeys(documents)],
-        }
+        texts: dict[Kind, Sequence[str]] = {"query": queries, "document": documents}
         states = {kind: encoder.states(own, kind) for kind, own in texts.items()}
-        return cls(states, {kind: {text: i for i, text in enumerate(own)} for kind, own in texts.items()})
+        return cls(states, _places(queries, documents))
+
+    @classmethod
+    def kept(cls, encoder: TokenEncoder, queries: Sequence[str], documents: Sequence[str]) -> Readings:
+        """The same, kept in the user's cache in half precision, or taken from there."""
+        texts = json.dumps([encoder.fingerprint, queries, documents])
+        path = cache_folder("token-states", f"{hashlib.sha256(texts.encode()).hexdigest()[:32]}.safetensors")
+        if not path.is_file():
+            with new_file(path) as file:
+                _save(cls.of(encoder, queries, documents), file)
+        return _read(path, queries, documents)
 
     def __call__(self, texts: Sequence[str], kind: Kind) -> Tokens:
         """The states of some of the texts."""
         return self.states[kind].take(torch.tensor([self.places[kind][text] for text in texts]))
+
+
+def check_training(encoder: TokenEncoder, pairs: Sequence[Pair]) -> None:
+    """Raise `InputError` unless there is a projection to train, and pairs to train it on."""
+    if encoder.projection is None:
+        raise InputError("encoder", "has no projection to train; load it with a width")
+    if isinstance(pairs, str) or not isinstance(pairs, Sequence) or not pairs:
+        raise InputError("pairs", "are not a list of one or more pairs")
+    for number, pair in enumerate(pairs):
+        if not isinstance(pair, Pair):
+            raise InputError("pairs", f"number {number} is {type(pair).__name__}, not a Pair")
+
+
+def _places(queries: Sequence[str], documents: Sequence[str]) -> dict[Kind, dict[str, int]]:
+    return {
+        "query": {text: i for i, text in enumerate(queries)},
+        "document": {text: i for i, text in enumerate(documents)},
+    }
+
+
+def _save(readings: Readings, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {}
+    for kind, states in readings.states.items():
+        tensors |= {f"{kind}.vectors": states.vectors.half(), f"{kind}.lengths": states.lengths}
+    save_file(tensors, path)
+
+
+def _read(path: Path, queries: Sequence[str], documents: Sequence[str]) -> Readings:
+    from safetensors.torch import load_file
+
+    tensors, kinds = load_file(path), typing.get_args(Kind)
+    states = {kind: Tokens(tensors[f"{kind}.vectors"].float(), tensors[f"{kind}.lengths"]) for kind in kinds}
+    return Readings(states, _places(queries, documents))
 
 
 def _encoded(encoder: TokenEncoder, texts: Sequence[str], kind: Kind, readings: Readings | None) -> Tokens:
