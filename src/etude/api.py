@@ -107,7 +107,7 @@ def compare(
     task = common_task(asked)
     chosen = with_baselines(asked, task) if baselines else asked
     found = engine(
-        grid(chosen, settings or {}),
+        grid(chosen, settings or {}, task.name),
         task,
         build(task.inputs, inputs),
         seeds=range(seeds) if isinstance(seeds, int) else seeds,
@@ -168,24 +168,28 @@ def common_task(methods: Sequence[str | Any]) -> Task:
     """The task of all these methods, or `InputError` if there is none or more than one."""
     if not methods:
         raise InputError("methods", "none is given; name one or more, such as magnitude wanda")
-    names: dict[str, str] = {}
-    for cls in map(as_class, methods):
-        names.setdefault(cls.task, cls.name)
-    if len(names) > 1:
-        pairs = ", ".join(f"{name} of {task}" for task, name in names.items())
-        raise InputError("methods", f"are of different tasks ({pairs}); compare methods of one task")
-    return catalog.task(next(iter(names)))
+    tasks = [catalog.tasks_of(each) if isinstance(each, str) else [each.task] for each in methods]
+    common = sorted(set.intersection(*map(set, tasks)))
+    if not common:
+        pairs = dict(zip((each[0] for each in tasks), methods, strict=True))
+        words = ", ".join(f"{as_class(each, task).name} of {task}" for task, each in pairs.items())
+        raise InputError("methods", f"are of different tasks ({words}); compare methods of one task")
+    if len(common) > 1:
+        raise InputError(
+            "methods", f"are of several tasks; write {' or '.join(common)} before one: task/name"
+        )
+    return catalog.task(common[0])
 
 
 def with_baselines(methods: Iterable[str | Any], task: Task) -> list[str | Any]:
     """The baselines of the task, the methods, and the baselines that the methods name."""
     chosen = list(methods)
-    asked = {as_class(method).name for method in chosen}
-    beside = [name for method in chosen for name in as_class(method).beside]
+    asked = {as_class(method, task.name).name for method in chosen}
+    beside = [name for method in chosen for name in as_class(method, task.name).beside]
     return [name for name in dict.fromkeys([*task.baselines, *beside]) if name not in asked] + chosen
 
 
-def grid(methods: Iterable[str | Any], settings: Settings) -> list[Any]:
+def grid(methods: Iterable[str | Any], settings: Settings, task: str | None = None) -> list[Any]:
     """Instances of the methods: every combination of the settings for the fields that each has.
 
     Raises
@@ -193,7 +197,7 @@ def grid(methods: Iterable[str | Any], settings: Settings) -> list[Any]:
     InputError : for a setting that applies to none of the methods, naming the fields that exist.
     """
     chosen = list(methods)
-    classes = [as_class(method) for method in chosen]
+    classes = [as_class(method, task) for method in chosen]
     _check_used(settings, classes)
     instances: list[Any] = []
     for method, cls in zip(chosen, classes, strict=True):
@@ -227,9 +231,9 @@ def split(cls: type[Any], task: Task, values: Settings) -> tuple[dict[str, Any],
     )
 
 
-def as_class(method: str | Any) -> Any:
-    """The class of a method given by name or as an instance."""
-    return catalog.method(method) if isinstance(method, str) else type(method)
+def as_class(method: str | Any, task: str | None = None) -> Any:
+    """The class of a method given by name, perhaps of a task that is known, or as an instance."""
+    return catalog.method(method, task) if isinstance(method, str) else type(method)
 
 
 def _several(of: Field, values: Any) -> Sequence[Any]:

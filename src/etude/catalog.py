@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -88,37 +89,70 @@ def task(name: str) -> Task:
 
 
 def methods() -> dict[str, type[Any]]:
-    """All method classes by name; imports every task and plug-in.
+    """All method classes by name, by ``task/name`` where several tasks have that name; imports them all.
 
     Raises
     ------
-    InputError : if two methods have one name, or a plug-in cannot be imported.
+    InputError : if two methods of a task have one name, or a plug-in cannot be imported.
     """
     found = [(importlib.import_module(package), package) for package in _packages()]
     found += [(module, entry.value) for entry, module in _plugins()]
-    return _unique((cls.name, cls, source) for module, source in found for cls in _exported(module))
+    every = [(cls, source) for module, source in found for cls in _exported(module)]
+    names = dict(_names((cls.name, cls.task) for cls, _ in every))
+    return _unique((names[cls.name, cls.task], cls, source) for cls, source in every)
 
 
-def method(name: str) -> type[Any]:
+def method(name: str, task: str | None = None) -> type[Any]:
     """One method class by name; of Etude's own tasks only the one that has it is imported.
+
+    Parameters
+    ----------
+    name : of the method, or ``task/name``.
+    task : the task that it is looked for in, if it is known.
 
     Raises
     ------
-    InputError : with the nearest names.
+    InputError : with the nearest names; or with the full names, if several tasks have a method of that name.
+
+    Examples
+    --------
+    >>> method("dense", "prune") is method("prune/dense")
+    True
     """
-    if name in _declared():
-        module = importlib.import_module(_declared()[name].package)
-        found: dict[str, type[Any]] = {cls.name: cls for cls in _exported(module)}
-    else:
-        found = {cls.name: cls for _, module in _plugins() for cls in _exported(module)}
-    if name not in found:
-        raise unknown("method", name, method_names())
-    return found[name]
+    tasks = [each for each in tasks_of(name) if task in (None, each)] or tasks_of(name)
+    name = name.rpartition("/")[2]
+    if len(tasks) > 1:
+        full = " or ".join(f"{each}/{name}" for each in tasks)
+        raise InputError("method", f"{name!r} is a method of several tasks; write {full}")
+    own = next((each for each in _declared() if (each.name, [each.task]) == (name, tasks)), None)
+    modules = [module for _, module in _plugins()] if own is None else [importlib.import_module(own.package)]
+    found = {(cls.name, cls.task): cls for module in modules for cls in _exported(module)}
+    chosen: type[Any] = found[name, tasks[0]]
+    return chosen
+
+
+def tasks_of(name: str) -> list[str]:
+    """The tasks that have a method of a name, one for ``task/name``; Etude's own before plug-ins'.
+
+    Raises
+    ------
+    InputError : with the nearest names, if there is none.
+    """
+    asked, _, bare = name.rpartition("/")
+    for pairs in (_own, _pairs):
+        if found := sorted(task for each, task in pairs() if each == bare and asked in ("", task)):
+            return found
+    raise unknown("method", name, method_names())
 
 
 def method_names() -> list[str]:
-    """The names of all methods, without importing Etude's own."""
-    return sorted({*_declared(), *(cls.name for _, module in _plugins() for cls in _exported(module))})
+    """The names of all methods, ``task/name`` where several tasks have it, without importing Etude's own."""
+    return sorted(name for _, name in _names(_pairs()))
+
+
+def bare_names() -> set[str]:
+    """What may name a method: its name, whatever its task, and ``task/name``."""
+    return {form for name, task in _pairs() for form in (name, f"{task}/{name}")}
 
 
 def outcome(slug: str) -> str:
@@ -181,12 +215,12 @@ def search(words: str, limit: int = 10) -> list[tuple[str, float]]:
 
 def summary(name: str) -> str:
     """The first line of the docstring of one of Etude's own methods, without importing it."""
-    return _declared()[name].summary()
+    return _declaration(name).summary()
 
 
 def place(name: str) -> tuple[str, str]:
     """The area and task folder of one of Etude's own methods, without importing it."""
-    _, area, folder = _declared()[name].package.split(".")
+    _, area, folder = _declaration(name).package.split(".")
     return area, folder
 
 
@@ -198,8 +232,9 @@ def plugins() -> list[EntryPoint]:
 class _Declaration:
     """Where a method is declared, read from the source so that nothing heavy is imported."""
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, task: str, path: Path) -> None:
         self.name = name
+        self.task = task
         self.path = path
         self.package = _dotted(path.parent)
 
@@ -222,15 +257,39 @@ def _packages() -> tuple[str, ...]:
 
 
 @cache
-def _declared() -> dict[str, _Declaration]:
-    """Etude's own methods by name, found by the decorator in the source."""
-    pattern = re.compile(r'^@method\(\s*"([^"]+)"', re.MULTILINE)
-    return {
-        name: _Declaration(name, path)
+def _declared() -> tuple[_Declaration, ...]:
+    """Etude's own methods, found by the decorator in the source."""
+    pattern = re.compile(r'^@method\(\s*"([^"]+)",\s*task="([^"]+)"', re.MULTILINE)
+    return tuple(
+        _Declaration(name, task, path)
         for package in sorted(ROOT.glob("*/*/task.py"))
         for path in sorted(package.parent.glob("*.py"))
-        for name in pattern.findall(path.read_text(encoding="utf-8"))
-    }
+        for name, task in pattern.findall(path.read_text(encoding="utf-8"))
+    )
+
+
+def _declaration(name: str) -> _Declaration:
+    """The one that `method_names` calls so."""
+    named = dict(_names(_own()))
+    return next(each for each in _declared() if named[each.name, each.task] == name)
+
+
+def _pairs() -> set[tuple[str, str]]:
+    """Name and task of all methods."""
+    plugged = (cls for _, module in _plugins() for cls in _exported(module))
+    return _own() | {(cls.name, cls.task) for cls in plugged}
+
+
+def _own() -> set[tuple[str, str]]:
+    """Name and task of Etude's own methods."""
+    return {(each.name, each.task) for each in _declared()}
+
+
+def _names(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], str]]:
+    """What methods, given by name and task, are called: by ``task/name`` where the name is not enough."""
+    known = set(pairs)
+    counts = Counter(name for name, _ in known)
+    return (((name, task), name if counts[name] == 1 else f"{task}/{name}") for name, task in known)
 
 
 def _dotted(folder: Path) -> str:
@@ -303,7 +362,9 @@ def _texts() -> dict[str, str]:
         facts = [card.arxiv, card.venue, str(card.year), card.summary, card.claim]
         texts[slug] = " ".join([*heading * 3, *facts])
     carded = {name for card in papers().values() for name in card.methods}
-    for name, declaration in _declared().items():
-        if name not in carded and name not in texts:
+    names = dict(_names(_own()))
+    for declaration in _declared():
+        name = names[declaration.name, declaration.task]
+        if declaration.name not in carded and name not in texts:
             texts[name] = " ".join([*[name] * 5, declaration.package, declaration.summary()])
     return texts

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import etude
-from etude import InputError, catalog
+from etude import InputError, api, catalog
 from etude.cli import run as run_command
 from etude.fields import fields
 
@@ -30,12 +30,29 @@ def test_cards_and_methods_name_each_other() -> None:
 
 
 def test_every_method_is_of_a_known_task_whose_baselines_exist() -> None:
-    names, tasks = set(catalog.methods()), catalog.tasks()
+    tasks = catalog.tasks()
     assert {cls.task for cls in catalog.methods().values()} <= set(tasks)
     for task in tasks.values():
-        assert set(task.baselines) <= names
+        for name in task.baselines:
+            assert catalog.method(name, task.name).task == task.name
     for cls in catalog.methods().values():
-        assert set(cls.beside) <= names
+        for name in cls.beside:
+            assert catalog.method(name, cls.task).task == cls.task
+
+
+def test_methods_of_several_tasks_may_have_one_name() -> None:
+    assert {"prune/dense", "retrieve/dense"} <= set(catalog.methods())
+    assert catalog.tasks_of("dense") == ["prune", "retrieve"]
+    assert catalog.method("dense", "retrieve") is catalog.method("retrieve/dense")
+    assert api.common_task(["dense", "bm25"]).name == api.common_task(["bm25", "dense"]).name == "retrieve"
+    assert [each.task for each in api.grid(["dense", "wanda"], {}, "prune")] == ["prune", "prune"]
+    assert api.with_baselines(["prune/dense"], catalog.task("prune")) == ["magnitude", "prune/dense"]
+    with pytest.raises(InputError, match="write prune/dense or retrieve/dense"):
+        catalog.method("dense")
+    with pytest.raises(InputError, match=r"several tasks; write prune or retrieve before one"):
+        api.common_task(["dense"])
+    with pytest.raises(InputError, match=r"different tasks \(dense of prune, bm25 of retrieve\)"):
+        api.common_task(["prune/dense", "bm25"])
 
 
 def test_flags_never_collide() -> None:

@@ -63,7 +63,7 @@ def show(
             print_json(facts)
         else:
             _show_card(card)
-    elif name in catalog.method_names():
+    elif name in catalog.bare_names():
         _show_method(name, json)
     else:
         raise unknown("name", name, [*catalog.papers(), *catalog.method_names()])

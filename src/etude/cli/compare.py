@@ -37,9 +37,10 @@ def command(tokens: Sequence[str]) -> Callable[..., None]:
     name = method_in(tokens)
     if name is None:
         return with_flags(compare, [], f"{compare.__doc__}\n\n{known_methods()}")
-    cls: Any = catalog.method(name)
-    inputs = flags(catalog.task(cls.task).inputs, INPUTS)
-    return with_flags(compare, inputs, f"{compare.__doc__}\n\n{_settable(tokens)}")
+    named = [token for token in tokens if token in (name, *catalog.bare_names())]
+    task = api.common_task(named)
+    text = f"{compare.__doc__}\n\n{_settable(named, task.name)}"
+    return with_flags(compare, flags(task.inputs, INPUTS), text)
 
 
 def compare(
@@ -125,10 +126,10 @@ def parse_settings(texts: Iterable[str]) -> dict[str, list[str]]:
     return settings
 
 
-def _settable(tokens: Sequence[str]) -> str:
+def _settable(names: Sequence[str], task: str) -> str:
     """The fields that ``--set`` can reach, of each method named."""
-    names = [token for token in tokens if token in catalog.method_names()]
-    lists = [f"{name}: {', '.join(f.name for f in fields(catalog.method(name))) or 'none'}" for name in names]
+    classes = {name: catalog.method(name, task) for name in names}
+    lists = [f"{name}: {', '.join(f.name for f in fields(cls)) or 'none'}" for name, cls in classes.items()]
     return f"Fields for --set. {'; '.join(lists)}."
 
 

@@ -96,7 +96,7 @@ def method_in(tokens: Sequence[str]) -> str | None:
         return None
     if not tokens[0].startswith("-"):
         return tokens[0]
-    known = catalog.method_names()
+    known = catalog.bare_names()
     return next((token for token in tokens if token in known), None)
 
 
