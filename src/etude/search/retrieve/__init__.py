@@ -9,4 +9,4 @@ from etude.search.retrieve.dense import Dense
 from etude.search.retrieve.index import Index, build, open_index
 from etude.search.retrieve.xtr import XTR
 
-__all__ = ["BM25", "XTR", "ColBERT", "ColBERTXM", "Index", "build", "open_index"]
+__all__ = ["BM25", "XTR", "ColBERT", "ColBERTXM", "Dense", "Index", "build", "open_index"]
