@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from etude.search.rerank.first_stage import FirstStage
+from etude.search.rerank.idcm import IDCM
 from etude.search.rerank.reranking import Ranking, Reranker, load_reranker, rerank
 
-__all__ = ["FirstStage", "Ranking", "Reranker", "load_reranker", "rerank"]
+__all__ = ["IDCM", "FirstStage", "Ranking", "Reranker", "load_reranker", "rerank"]

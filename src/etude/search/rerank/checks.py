@@ -105,7 +105,7 @@ def _permuted(outcome: Any, documents: Mapping[str, Document], depth: int) -> di
     return found
 
 
-SMALL: dict[str, Any] = {}
+SMALL: dict[str, Any] = {"passage_epochs": 1, "document_epochs": 1, "selector_epochs": 1}
 """Fields of methods, by name, with which they learn shortly."""
 
 
