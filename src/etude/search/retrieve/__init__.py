@@ -7,6 +7,7 @@ from etude.search.retrieve.colbert import ColBERT
 from etude.search.retrieve.colbert_xm import ColBERTXM
 from etude.search.retrieve.dense import Dense
 from etude.search.retrieve.index import Index, build, open_index
+from etude.search.retrieve.splade import Splade
 from etude.search.retrieve.xtr import XTR
 
-__all__ = ["BM25", "XTR", "ColBERT", "ColBERTXM", "Dense", "Index", "build", "open_index"]
+__all__ = ["BM25", "XTR", "ColBERT", "ColBERTXM", "Dense", "Index", "Splade", "build", "open_index"]

@@ -29,10 +29,10 @@ from uuid import uuid4
 
 from etude.errors import InputError, unknown
 from etude.files import new_file, new_folder
-from etude.method import parameters
+from etude.method import parameters, takes
 from etude.progress import track
 from etude.search.collection import Corpus, Document, Queries
-from etude.search.retrieve.store import IDS, TEXTS, Stored, kept
+from etude.search.retrieve.store import IDS, TEXTS, Stored, checked, kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,11 @@ LOCK = "index.lock"
 
 
 class Searcher(Protocol):
-    """Opened segments."""
+    """Opened segments.
+
+    Its search may also take ``allowed``, bool ``[documents]``: which may be found. Where it does not, more is
+    asked of it than is wanted, and what may not be found is left out.
+    """
 
     def search(self, queries: Sequence[str], k: int) -> Found:
         """The ``k`` best documents for each query; positions run on from one segment to the next."""
@@ -160,20 +164,30 @@ class Index:
         files = chain.from_iterable(_files(self.folder / name) for name in names)
         return sum(file.stat().st_size for file in files if file.name not in (IDS, TEXTS))
 
-    def search(self, queries: Queries, k: int = 100) -> dict[str, dict[str, float]]:
+    def search(
+        self, queries: Queries, k: int = 100, within: Sequence[str] | None = None
+    ) -> dict[str, dict[str, float]]:
         """The ``k`` best documents for each query, best first, with their scores.
+
+        Parameters
+        ----------
+        queries : identifiers and texts.
+        k : how many documents to find.
+        within : identifiers of the documents to search; None for all.
 
         Raises
         ------
         InputError : naming ``queries`` if they are no mapping of texts, ``k`` if it is below 1.
         """
-        found = self.positions(queries, k)
+        found = self.positions(queries, k, within)
         return {
             query: dict(zip(self.stored.ids(positions), scores.tolist(), strict=True))
             for query, (positions, scores) in found.items()
         }
 
-    def positions(self, queries: Queries, k: int = 100) -> dict[str, Found]:
+    def positions(
+        self, queries: Queries, k: int = 100, within: Sequence[str] | None = None
+    ) -> dict[str, Found]:
         """What `search` gives, as positions [n] of documents in `stored` and scores [n]."""
         import numpy as np
 
@@ -183,15 +197,35 @@ class Index:
             raise InputError("k", f"{k} is not 1 or more")
         if not queries or not len(self):
             return {query: (np.empty(0, np.int64), np.empty(0, np.float32)) for query in queries}
-        wanted = min(k + len(self._deleted), len(self.stored))
-        positions, scores = self._searcher.search([*queries.values()], wanted)
+        allowed = self._allowed(within)
+        positions, scores = self._found([*queries.values()], k, allowed)
         counts = positions >= 0
-        if len(self._deleted):
-            counts &= ~np.isin(positions, self._deleted)
+        if allowed is not None:
+            counts &= allowed[positions]
         return {
             query: (positions[row, counts[row]][:k], scores[row, counts[row]][:k])
             for row, query in enumerate(queries)
         }
+
+    def _allowed(self, within: Sequence[str] | None) -> NDArray[np.bool_] | None:
+        """Which documents may be found; None if all may."""
+        import numpy as np
+
+        if within is None and not len(self._deleted):
+            return None
+        allowed = np.full(len(self.stored), within is None)
+        allowed[self._deleted if within is None else self._alive(within)] = within is not None
+        return allowed
+
+    def _found(self, texts: Sequence[str], k: int, allowed: NDArray[np.bool_] | None) -> Found:
+        """From a searcher that can be told what may be found; of another, more is asked for."""
+        if allowed is None:
+            return self._searcher.search(texts, min(k, len(self.stored)))
+        if "allowed" in takes(self._searcher.search):
+            search: Any = self._searcher.search
+            found: Found = search(texts, min(k, int(allowed.sum())), allowed=allowed)
+            return found
+        return self._searcher.search(texts, min(k + int((~allowed).sum()), len(self.stored)))
 
     def documents(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these identifiers, in their order.
@@ -331,11 +365,31 @@ _place: ContextVar[str | None] = ContextVar("place", default=None)
 
 def write_segments(engine: Engine, documents: Corpus, folder: Path) -> Iterator[Path]:
     """Segments of documents, each written whole or not at all."""
-    if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
-        raise InputError("corpus", f"{documents!r:.60} is no corpus; give an iterable of Document")
-    source = iter(track(documents, "indexing"))
+    source = iter(track(check_iterable(documents), "indexing"))
     for first in source:
         yield write_segment(engine, chain([first], islice(source, engine.segment - 1)), folder)
+
+
+def check_iterable(corpus: Corpus) -> Corpus:
+    """The corpus, if it can be gone through."""
+    if isinstance(corpus, (str, bytes, Mapping)) or not isinstance(corpus, Iterable):
+        raise InputError("corpus", f"{corpus!r:.60} is no corpus; give an iterable of Document")
+    return corpus
+
+
+def held(corpus: Corpus) -> list[Document]:
+    """All documents at once, for methods that learn from them before they index them.
+
+    Raises
+    ------
+    InputError : naming ``corpus`` if it is none, holds none, or one is malformed or there twice.
+    """
+    documents = [checked(document) for document in check_iterable(corpus)]
+    twice = [each for each, count in Counter(document.id for document in documents).items() if count > 1]
+    if twice or not documents:
+        problem = f"the document {twice[0]!r} is there twice" if twice else "holds no document"
+        raise InputError("corpus", problem)
+    return documents
 
 
 def write_segment(engine: Engine, documents: Iterable[Document], folder: Path) -> Path:
