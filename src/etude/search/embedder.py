@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +16,7 @@ from etude.errors import InputError
 from etude.models.likelihood import context_length, evaluating
 
 Pooling = Literal["mean", "cls", "last"]
+Arguments = Callable[[Tensor, Tensor], dict[str, Any]]
 BATCH_TOKENS = 4096
 """Tokens of one forward pass, padding included."""
 _WINDOW = 512
@@ -92,11 +93,42 @@ class Embedder:
         """
         rows = self.ids(texts)
         found: dict[int, Tensor] = {}
-        for places, ids, mask in batches(rows, self.tokenizer.pad_token_id or 0):
-            with torch.no_grad(), evaluating(self.model):
-                states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        for places, states, mask in self.states(rows):
             found |= zip(places, normalize(pool(states, mask, self.pooling), dim=1), strict=True)
         return torch.stack([found[place] for place in range(len(rows))])
+
+    def states(
+        self, rows: Sequence[Sequence[int]], arguments: Arguments | None = None
+    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Last hidden states of rows of token ids, some of about one length at a time.
+
+        Parameters
+        ----------
+        rows : with special tokens, none empty.
+        arguments : what the model's forward pass is given besides, made of ids and mask.
+
+        Returns
+        -------
+        iterator of (places of the rows, states ``[rows, length, width]``, mask ``[rows, length]``)
+        """
+        with torch.no_grad(), evaluating(self.model):
+            for places, ids, mask in batches(rows, self.tokenizer.pad_token_id or 0):
+                more = {} if arguments is None else arguments(ids, mask)
+                yield places, self.model(input_ids=ids, attention_mask=mask, **more).last_hidden_state, mask
+
+
+def frame(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens in front of a text and behind it.
+
+    Examples
+    --------
+    >>> frame(Embedder.load("minilm").tokenizer)
+    ([101], [102])
+    """
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    at = next(n for n in range(len(whole)) if whole[n : n + len(bare)] == bare)
+    return list(whole[:at]), list(whole[at + len(bare) :])
 
 
 def encoder_of(model: Any) -> Any:

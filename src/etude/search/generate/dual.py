@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from etude.errors import InputError
 from etude.models.likelihood import context_length, evaluating
-from etude.search.embedder import batches, encoder_of, padded
+from etude.search.embedder import batches, encoder_of, frame, padded
 
 Role = Literal["prefix", "suffix"]
 WORDS: dict[Role, str] = {"prefix": "pre ", "suffix": "suffi "}
@@ -56,13 +56,12 @@ class DualEncoder(nn.Module):
         """Token ids of texts in a role, each with the role's word in front and special tokens."""
         limit = min(LIMITS[role], context_length(self.model) or LIMITS[role])
         word = self.tokenizer(WORDS[role], add_special_tokens=False)["input_ids"]
-        empty = self.tokenizer("")["input_ids"]
-        begin = empty[: len(empty) - 1] if len(empty) > 1 else []  # T5 and others have an end only
-        room = limit - len(word) - len(empty)
+        begin, end = frame(self.tokenizer)
+        room = limit - len(begin) - len(word) - len(end)
         found = []
         for ids in self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]:
             kept = ids[-room:] if role == "prefix" else ids[:room]
-            found.append([*begin, *word, *kept, *empty[len(begin) :]])
+            found.append([*begin, *word, *kept, *end])
         return found
 
     def embed(self, texts: Sequence[str], role: Role) -> Tensor:

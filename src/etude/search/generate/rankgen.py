@@ -20,9 +20,10 @@ from etude.search.generate.chunks import Search, search
 from etude.search.generate.decoding import check_generates
 from etude.search.generate.dual import DualEncoder, digest
 from etude.search.generate.generator import Generator, Sampling
-from etude.search.generate.pairs import SHORTEST, Pair, any_document, pairs, same_document
+from etude.search.generate.lessons import any_document, same_document
 from etude.search.generate.quality import tidy
 from etude.search.generate.scorers import Dual
+from etude.search.passages import SHORTEST, Pair, pairs
 from etude.seeds import seeded
 
 Size = Annotated[int, at.Ge(1)]

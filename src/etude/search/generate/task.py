@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from etude.search.embedder import Embedder
     from etude.search.generate.chunks import Generation
     from etude.search.generate.generator import Generator
-    from etude.search.generate.pairs import Pair
+    from etude.search.passages import Pair
 
 Size = Annotated[int, at.Ge(1)]
 
@@ -143,7 +143,7 @@ class GenerateCase:
     @cached_property
     def _every(self) -> list[Pair]:
         from etude import data
-        from etude.search.generate.pairs import pairs
+        from etude.search.passages import pairs
 
         inputs = self.inputs
         found = pairs(data.load(inputs.data, "evaluation"), self.model[1], inputs.prefix, inputs.length)

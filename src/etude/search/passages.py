@@ -1,4 +1,4 @@
-"""Prefixes and what followed them, cut from documents at ends of sentences."""
+"""Running text in pairs: a prefix and what followed it, cut at ends of sentences."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 SHORTEST = 10
 """Tokens of a suffix, at least."""
@@ -85,24 +83,3 @@ def _reach(sizes: Sequence[int], at: int, step: int, room: int) -> int:
         room -= sizes[at]
         at += step
     return at if step > 0 else at + 1
-
-
-def same_document(found: Sequence[Pair], size: int, draw: torch.Generator) -> Iterator[list[Pair]]:
-    """Batches without end, each of one document: the others' suffixes are hard negatives for each.
-
-    Documents come up in proportion to their pairs; one with fewer than two is left out.
-    """
-    groups: dict[int, list[Pair]] = {}
-    for pair in found:
-        groups.setdefault(pair.document, []).append(pair)
-    several = [group for group in groups.values() if len(group) > 1]
-    weights = torch.tensor([float(len(group)) for group in several])
-    while True:
-        group = several[int(torch.multinomial(weights, 1, generator=draw))]
-        yield [group[place] for place in torch.randperm(len(group), generator=draw)[:size].tolist()]
-
-
-def any_document(found: Sequence[Pair], size: int, draw: torch.Generator) -> Iterator[list[Pair]]:
-    """Batches without end of pairs of all documents."""
-    while True:
-        yield [found[place] for place in torch.randperm(len(found), generator=draw)[:size].tolist()]
