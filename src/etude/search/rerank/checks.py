@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from etude.search.collection import Document, Judged
 from etude.search.rerank.reranking import Reranker, load_reranker, rerank
 from etude.search.retrieve.checks import DOCUMENTS, QRELS, QUERIES
+from etude.seeds import seeded
 from etude.task import Example
 
 RUN = {query: {document.id: -float(place) for place, document in enumerate(DOCUMENTS)} for query in QUERIES}
@@ -25,7 +30,11 @@ class RerankChecks:
 
     def settings(self, method: type[Any]) -> Mapping[str, Any]:
         """What makes learning short and models small, where a method has such fields."""
-        return {name: value for name, value in SMALL.items() if name in method.__dataclass_fields__}
+        fields = method.__dataclass_fields__
+        small = {name: value for name, value in SMALL.items() if name in fields}
+        if "model" in fields and fields["model"].default == "smollm2":
+            small["model"] = str(tiny_decoder())
+        return small
 
     def examples(self) -> Sequence[Example]:
         """A few documents, one of them empty, and queries of several grades; one query alone."""
@@ -105,8 +114,42 @@ def _permuted(outcome: Any, documents: Mapping[str, Document], depth: int) -> di
     return found
 
 
-SMALL: dict[str, Any] = {"passage_epochs": 1, "document_epochs": 1, "selector_epochs": 1}
+SMALL: dict[str, Any] = {
+    "passage_epochs": 1,
+    "document_epochs": 1,
+    "selector_epochs": 1,
+    "epochs": 1,
+    "window": 4,
+    "stride": 2,
+}
 """Fields of methods, by name, with which they learn shortly."""
+
+
+@cache
+def tiny_decoder() -> Path:
+    """A folder with a language model of random weights that has room for a prompt of some passages."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from etude import models
+
+    _, tokenizer = models.load("nano-llama")
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=2048,
+        initializer_range=0.2,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    with seeded(0):
+        model = LlamaForCausalLM(config)
+    folder = Path(tempfile.mkdtemp(prefix="etude-tiny-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    models.save(model, tokenizer, folder)
+    return folder
 
 
 def _judged(*names: str) -> Judged:

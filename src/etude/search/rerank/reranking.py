@@ -39,10 +39,10 @@ class Ranking:
     Parameters
     ----------
     scores : one for each candidate, in the order in which they were given; higher is better.
-    read : tokens that went into a model, those of prompts and those that were generated; a token that was
-        read once and kept counts once.
-    generated : tokens that came out of a model one after the other. The number that is read off the
-        first token's logits counts as one.
+    read : tokens that were put into a model, of all prompts together, as an API would bill them; what
+        several prompts have in common counts in each, though it may be computed once.
+    generated : tokens that came out of a model one after the other. The one whose logits are read, and
+        that is never fed back, counts too.
     passes : calls of a model that had to wait for each other's outcome, generation counted as one.
     """
 

@@ -58,6 +58,7 @@ class Rerank:
     inputs: type[Inputs] = Inputs
     metrics: tuple[Metric, ...] = (
         Metric("ndcg", "nDCG@10", "higher", digits=4, axis="quality"),
+        Metric("ndcg5", "nDCG@5", "higher", digits=4),
         Metric("rr", "RR@10", "higher", digits=4),
         Metric("ms", "a query", "lower", unit="ms", axis="cost"),
         Metric("read", "tokens read", "lower", digits=0, axis="cost"),
@@ -182,12 +183,13 @@ class RerankTrial:
             return run
 
         self.run, times = timed(reranked, self.test.queries)
-        quality = measure(self.run, self.test.qrels, ("nDCG@10", "RR@10"))
+        quality = measure(self.run, self.test.qrels, ("nDCG@10", "nDCG@5", "RR@10"))
         mean = {
             name: sum(getattr(each, name) for each in counts.values()) / len(counts)
             for name in ("read", "generated", "passes")
         }
-        return {"ndcg": quality["nDCG@10"], "rr": quality["RR@10"], "ms": times["p50_ms"], **mean}
+        figures = {"ndcg": quality["nDCG@10"], "ndcg5": quality["nDCG@5"], "rr": quality["RR@10"]}
+        return {**figures, "ms": times["p50_ms"], **mean}
 
     def save(self, folder: Path) -> None:
         """Write a reranker that `load_reranker` loads, and its run, as a TREC file."""
