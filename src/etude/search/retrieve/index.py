@@ -414,12 +414,18 @@ def open_index(folder: str | Path, method: type[Any] | None = None) -> Index:
     """
     path = Path(folder).expanduser()
     manifest = read_manifest(path)
-    cls = _retriever(manifest.method) if method is None else method
+    cls = retriever(manifest.method) if method is None else method
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in manifest.parameters.items()}
     return Index(path, cls(**given))
 
 
-def _retriever(name: str) -> type[Any]:
+def retriever(name: str) -> type[Any]:
+    """The class of one of Etude's retrievers.
+
+    Raises
+    ------
+    InputError : with the nearest names.
+    """
     from etude.search import retrieve
 
     exported: list[Any] = [value for value in vars(retrieve).values() if isinstance(value, type)]
