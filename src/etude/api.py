@@ -74,6 +74,7 @@ def compare(
     jobs: int | None = None,
     keep: Literal["first", "all", "none"] = "first",
     fresh: bool = False,
+    on: str = "",
     **inputs: Any,
 ) -> Comparison:
     """Set methods side by side on the same inputs; what the store holds is not run again.
@@ -90,6 +91,7 @@ def compare(
     jobs : worker processes; None for one a core.
     keep : of which seeds to keep what the methods made.
     fresh : run again what the store holds.
+    on : "ray", or "ray:ADDRESS" for an existing cluster, instead of processes of this machine.
     inputs : the task's inputs (for pruning ``model``, ``data``, ...).
 
     Raises
@@ -115,6 +117,7 @@ def compare(
         jobs=jobs,
         keep=keep,
         fresh=fresh,
+        on=on,
     )
     if out is not None:
         from etude.engine.report import write

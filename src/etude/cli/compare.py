@@ -59,6 +59,14 @@ def compare(
     ] = (),
     baselines: Annotated[bool, Parameter(help="add the task's baselines", group=OPTIONS)] = True,
     jobs: Annotated[int | None, whole("worker processes [default: one a core]", 1, OPTIONS)] = None,
+    on: Annotated[
+        str,
+        Parameter(
+            help="where to run: ray, or ray:ADDRESS for a cluster [default: this machine's processes]",
+            group=OPTIONS,
+            show_default=False,
+        ),
+    ] = "",
     keep: Annotated[
         Literal["first", "all", "none"], Parameter(help="of which seeds to keep what is made", group=OPTIONS)
     ] = "first",
@@ -89,6 +97,7 @@ def compare(
             jobs=jobs,
             keep=keep,
             fresh=fresh,
+            on=on,
             **inputs,
         )
     written = write(found, out or records.artifacts.with_suffix(".reports") / found.task.name)

@@ -16,6 +16,7 @@ from etude.engine.pool import Lost, Pool
 from etude.engine.record import Record
 from etude.engine.rows import Row, labels, metrics_of, row, row_json, setting
 from etude.engine.run import NOTE, RunFailed, admit, describe, run
+from etude.engine.scale import OnRay, RayPool, on_ray
 from etude.engine.store import Store
 from etude.errors import InputError
 from etude.method import parameters
@@ -83,6 +84,7 @@ def compare(
     jobs: int | None = None,
     keep: Keep = "first",
     fresh: bool = False,
+    on: str = "",
 ) -> Comparison:
     """Run every method under every seed, but only what the store does not hold.
 
@@ -99,6 +101,8 @@ def compare(
     jobs : worker processes; None for one a core, 1 for none beside this one.
     keep : of which seeds the artifacts are kept.
     fresh : run again what the store holds.
+    on : "ray", or "ray:ADDRESS" for an existing cluster, instead of processes of this machine; its nodes must
+        reach the store, and see the same files.
 
     Raises
     ------
@@ -107,6 +111,8 @@ def compare(
     grid = tuple({setting(method): method for method in methods}.values())
     seeds = tuple(dict.fromkeys(seeds))
     _check_grid(grid, seeds, jobs, keep)
+    workers = cores() if jobs is None else jobs
+    cluster = on_ray(on, workers) if on else None
     case = task.open(inputs)
     for method in grid:
         admit(method, task, case, seeds)
@@ -124,7 +130,7 @@ def compare(
             if records[job.planned.key] is None:
                 todo.append(job)
     runner = _Runner(task, inputs, store.url)
-    with closing(_run_all(runner, todo, case, store, cores() if jobs is None else jobs)) as results:
+    with closing(_run_all(runner, todo, case, store, workers, cluster)) as results:
         for record in track(results, f"comparing {task.title}", total=len(todo)):
             records[record.key] = record
     return Comparison(task, inputs, grid, seeds, tuple(r for r in records.values() if r is not None))
@@ -191,14 +197,21 @@ def _has_artifact(record: Record) -> bool:
     return isinstance(note, dict) and note.get("key") == record.key
 
 
-def _run_all(runner: _Runner, todo: list[_Job], case: Case, store: Store, jobs: int) -> Generator[Record]:
+def _run_all(
+    runner: _Runner, todo: list[_Job], case: Case, store: Store, jobs: int, cluster: OnRay | None
+) -> Generator[Record]:
     """Records of the jobs, as they are done."""
-    if jobs == 1:
+    if jobs == 1 and cluster is None:
         yield from map(dataclasses.replace(runner, case=case, store=store), todo)
         return
     workers = min(jobs, len(todo))
+    pool: Pool[Record] | RayPool[Record] = (
+        Pool(runner, workers, max(1, cores() // max(1, workers)))
+        if cluster is None
+        else RayPool(runner, cluster.workers, cluster.address)
+    )
     try:
-        with closing(Pool(runner, workers, max(1, cores() // max(1, workers))).map(todo)) as results:
+        with closing(pool.map(todo)) as results:
             for index, result in results:
                 if isinstance(result, Lost):
                     result = dataclasses.replace(todo[index].planned, status="failed", error=result.reason)
