@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from etude.data import reqa, xquad
 from etude.data.documents import Collection, Document
 from etude.data.rows import kind_of, rows
 from etude.data.sets import find_folder, missing
@@ -37,8 +38,9 @@ def load_collection(name_or_path: str | Path) -> Collection:
 
     Parameters
     ----------
-    name_or_path : ``"adi"``, ``"cacm"``, ``"cisi"``, ``"cranfield"`` or ``"npl"``, or a folder as the
-        module's text describes it. A name wins over a folder of that name: write ``./npl`` for the folder.
+    name_or_path : ``"adi"``, ``"cacm"``, ``"cisi"``, ``"cranfield"`` or ``"npl"``, one of
+        `etude.data.xquad.NAMES` or `etude.data.reqa.NAMES`, or a folder as the module's text describes
+        it. A name wins over a folder of that name: write ``./npl`` for the folder.
 
     Returns
     -------
@@ -61,6 +63,10 @@ def load_collection(name_or_path: str | Path) -> Collection:
     {'q1': 'wings?'}
     """
     name = str(name_or_path)
+    if name in xquad.NAMES:
+        return xquad.load(name)
+    if name in reqa.NAMES:
+        return reqa.load(name)
     if name in COLLECTIONS:
         folder = find_folder(f"ir_{name}")
         if folder is None:
@@ -71,7 +77,7 @@ def load_collection(name_or_path: str | Path) -> Collection:
         return _read(folder, _state(folder))
     if folder.exists() or "/" in name or name.startswith((".", "~")):
         raise InputError("data", f"{name} is no folder with a corpus, queries and judgements")
-    raise unknown("data", name, COLLECTIONS)
+    raise unknown("data", name, [*COLLECTIONS, *xquad.NAMES, *reqa.NAMES])
 
 
 def _state(folder: Path) -> tuple[tuple[int, int], ...]:

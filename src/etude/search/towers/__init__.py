@@ -1,0 +1,1 @@
+"""Two towers: vectors of questions and of passages, pre-trained on how documents are built and linked."""
