@@ -8,7 +8,7 @@ be kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -225,6 +225,11 @@ class Trie:
         given = np.empty_like(found)
         given[self.entries] = found
         return given
+
+    def only(self, places: Ints) -> Trie:
+        """A tree of the sequences at these places alone, which keep their places."""
+        part = Trie.of_table(self.table()[places])
+        return replace(part, entries=places[part.entries].astype(np.int32))
 
     def save(self, folder: Path) -> None:
         """Write it into a folder that exists; where edges begin is written in two bits a node."""
