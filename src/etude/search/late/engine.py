@@ -20,6 +20,8 @@ from etude.search.late.segment import Segment, write_segment
 from etude.search.late.tokens import Tokens
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from etude.search.retrieve.index import Found
 
 BATCH = 256
@@ -44,8 +46,8 @@ class Encoder(Protocol):
         """Write it into a new folder."""
 
 
-Search = Callable[[Sequence[Segment], Tensor, int], tuple[Tensor, Tensor]]
-"""Of segments, a query's token vectors and k: positions of documents and their scores, best first."""
+Search = Callable[[Sequence[Segment], Tensor, int, Tensor | None], tuple[Tensor, Tensor]]
+"""Of segments, a query's token vectors, k and which documents are allowed: the best ones and their scores."""
 
 
 @dataclass(frozen=True)
@@ -109,15 +111,16 @@ class LateSearcher:
     def __init__(self, engine: LateEngine, segments: Sequence[Segment]) -> None:
         self.engine, self.segments = engine, segments
 
-    def search(self, queries: Sequence[str], k: int) -> Found:
-        """The ``k`` best documents for each query."""
+    def search(self, queries: Sequence[str], k: int, allowed: NDArray[np.bool_] | None = None) -> Found:
+        """The ``k`` best of the documents that are allowed, for each query."""
         tokens = self.engine.encoder.encode(queries, "query")
+        mask = None if allowed is None else torch.from_numpy(allowed)
         positions = np.full((len(queries), k), -1, np.int64)
         scores = np.zeros((len(queries), k), np.float32)
         for row in range(len(queries)):
             query = tokens[row]
             if not len(query):
                 continue
-            found, values = self.engine.find(self.segments, query, k)
+            found, values = self.engine.find(self.segments, query, k, mask)
             positions[row, : len(found)], scores[row, : len(found)] = found.numpy(), values.numpy()
         return positions, scores

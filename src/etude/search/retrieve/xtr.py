@@ -104,9 +104,11 @@ class XTR:
 
         return engine(self, self.find, folder)
 
-    def find(self, segments: Sequence[Segment], query: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def find(
+        self, segments: Sequence[Segment], query: Tensor, k: int, allowed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Positions and scores of the best ``k`` documents for token vectors ``[query tokens, width]``."""
         from etude.search.late.search import retrieve, top
 
-        found = retrieve(segments, query, self.tokens, self.probes or None)
+        found = retrieve(segments, query, self.tokens, self.probes or None, allowed)
         return top(found.documents, found.scores, k)
