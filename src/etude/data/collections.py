@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from etude.data import reqa, xquad
+from etude.data import graded_documents, long_documents, reqa, xquad
 from etude.data.documents import Collection, Document
 from etude.data.rows import kind_of, rows
 from etude.data.sets import find_folder, missing
@@ -27,6 +27,9 @@ COLLECTIONS = {
 }
 """Named collections; each lies in a folder ``ir_<name>``."""
 
+_MADE = (xquad, reqa, long_documents, graded_documents)
+"""Modules that make collections, each with its ``NAMES`` and ``load``."""
+
 _HOME = "https://github.com/ericlabouve/Term-Proximity-Research"
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 _QUERIES = ("queries.jsonl", "queries.jsonl.gz", "queries.tsv", "queries.tsv.gz")
@@ -39,8 +42,8 @@ def load_collection(name_or_path: str | Path) -> Collection:
     Parameters
     ----------
     name_or_path : ``"adi"``, ``"cacm"``, ``"cisi"``, ``"cranfield"`` or ``"npl"``, one of
-        `etude.data.xquad.NAMES` or `etude.data.reqa.NAMES`, or a folder as the module's text describes
-        it. A name wins over a folder of that name: write ``./npl`` for the folder.
+        the ``NAMES`` of `etude.data.xquad`, `reqa`, `long_documents` or `graded_documents`, or a folder as the
+        module's text describes it. A name wins over a folder of that name: write ``./npl`` for the folder.
 
     Returns
     -------
@@ -63,10 +66,9 @@ def load_collection(name_or_path: str | Path) -> Collection:
     {'q1': 'wings?'}
     """
     name = str(name_or_path)
-    if name in xquad.NAMES:
-        return xquad.load(name)
-    if name in reqa.NAMES:
-        return reqa.load(name)
+    for made in _MADE:
+        if name in made.NAMES:
+            return made.load(name)
     if name in COLLECTIONS:
         folder = find_folder(f"ir_{name}")
         if folder is None:
@@ -77,7 +79,7 @@ def load_collection(name_or_path: str | Path) -> Collection:
         return _read(folder, _state(folder))
     if folder.exists() or "/" in name or name.startswith((".", "~")):
         raise InputError("data", f"{name} is no folder with a corpus, queries and judgements")
-    raise unknown("data", name, [*COLLECTIONS, *xquad.NAMES, *reqa.NAMES])
+    raise unknown("data", name, [*COLLECTIONS, *(name for made in _MADE for name in made.NAMES)])
 
 
 def _state(folder: Path) -> tuple[tuple[int, int], ...]:
