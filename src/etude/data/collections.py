@@ -7,7 +7,7 @@ grade); all may be gzipped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ COLLECTIONS = {
 }
 """Named collections; each lies in a folder ``ir_<name>``."""
 
-_MADE = (xquad, reqa, long_documents, graded_documents)
-"""Modules that make collections, each with its ``NAMES`` and ``load``."""
+_MADE: dict[str, Callable[[str], Collection]] = {
+    name: module.load for module in (xquad, reqa, long_documents, graded_documents) for name in module.NAMES
+}
+"""Collections that are made from other sets, and what makes them."""
 
 _HOME = "https://github.com/ericlabouve/Term-Proximity-Research"
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
@@ -42,8 +44,8 @@ def load_collection(name_or_path: str | Path) -> Collection:
     Parameters
     ----------
     name_or_path : ``"adi"``, ``"cacm"``, ``"cisi"``, ``"cranfield"`` or ``"npl"``, one of
-        the ``NAMES`` of `etude.data.xquad`, `reqa`, `long_documents` or `graded_documents`, or a folder as the
-        module's text describes it. A name wins over a folder of that name: write ``./npl`` for the folder.
+        the ``NAMES`` of `etude.data.xquad`, `reqa`, `long_documents` and `graded_documents`, or a folder as
+        the module's text describes it. A name wins over a folder of that name: write ``./npl`` for the folder.
 
     Returns
     -------
@@ -66,9 +68,8 @@ def load_collection(name_or_path: str | Path) -> Collection:
     {'q1': 'wings?'}
     """
     name = str(name_or_path)
-    for made in _MADE:
-        if name in made.NAMES:
-            return made.load(name)
+    if name in _MADE:
+        return _MADE[name](name)
     if name in COLLECTIONS:
         folder = find_folder(f"ir_{name}")
         if folder is None:
@@ -79,7 +80,7 @@ def load_collection(name_or_path: str | Path) -> Collection:
         return _read(folder, _state(folder))
     if folder.exists() or "/" in name or name.startswith((".", "~")):
         raise InputError("data", f"{name} is no folder with a corpus, queries and judgements")
-    raise unknown("data", name, [*COLLECTIONS, *(name for made in _MADE for name in made.NAMES)])
+    raise unknown("data", name, [*COLLECTIONS, *_MADE])
 
 
 def _state(folder: Path) -> tuple[tuple[int, int], ...]:
