@@ -43,9 +43,9 @@ def load_collection(name_or_path: str | Path) -> Collection:
 
     Parameters
     ----------
-    name_or_path : ``"adi"``, ``"cacm"``, ``"cisi"``, ``"cranfield"`` or ``"npl"``, one of
-        the ``NAMES`` of `etude.data.xquad`, `reqa`, `long_documents` and `graded_documents`, or a folder as
-        the module's text describes it. A name wins over a folder of that name: write ``./npl`` for the folder.
+    name_or_path : ``"adi"``, ``"cacm"``, ``"cisi"``, ``"cranfield"`` or ``"npl"``, one of the ``NAMES`` of
+        `etude.data.xquad`, `reqa`, `long_documents` and `graded_documents`, or a folder as the module's text
+        describes it. A name wins over a folder of that name: write ``./npl`` for the folder.
 
     Returns
     -------
