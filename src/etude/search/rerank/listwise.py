@@ -13,7 +13,7 @@ from etude.search.collection import Document
 from etude.search.rerank.causal import Causal
 from etude.search.rerank.prompts import SYSTEM, Listing
 from etude.search.rerank.reranking import Asked, Counts, Ranking
-from etude.search.rerank.windows import Window, slide
+from etude.search.rerank.windows import Sorter, Window, slide
 
 Answer = Literal["first-token", "generated"]
 
@@ -51,7 +51,7 @@ class Listwise:
     learnt: bool = False
 
     def __post_init__(self) -> None:
-        if self.window is not None and self.stride >= self.window > 1:
+        if self.window is not None and self.stride >= max(self.window, 2):
             raise InputError("stride", f"{self.stride} is not less than the window, {self.window}")
         if self.answer == "first-token":
             self.identifiers(self.window or 1)
@@ -116,21 +116,50 @@ class Listwise:
         spent: list[list[Counts]] = [[] for _ in asked]
 
         def sort(windows: Sequence[Window]) -> list[list[int]]:
-            prompts = [
-                self.prompt(asked[each.row][0], [asked[each.row][1][item] for item in each.items])
-                for each in windows
-            ]
-            orders, generated = self._orders(prompts, [len(each.items) for each in windows])
-            for each, prompt, count in zip(windows, prompts, generated, strict=True):
-                spent[each.row].append(Counts(len(prompt), count, 1))
-            return [
-                [each.items[place] for place in order] for each, order in zip(windows, orders, strict=True)
-            ]
+            orders, counts = self.sorted(asked, windows)
+            for each, count in zip(windows, counts, strict=True):
+                spent[each.row].append(count)
+            return orders
 
-        sizes = [len(documents) for _, documents in asked]
-        window = self.window or max(sizes)
-        orders = slide([range(size) for size in sizes], sort, window, min(self.stride, max(1, window - 1)))
+        orders = self._slid(asked, sort)
         return [ranking_of(order, counts) for order, counts in zip(orders, spent, strict=True)]
+
+    def estimate(self, asked: Sequence[Asked]) -> Counts:
+        """What ranking would cost, without asking the model: of windows as the lists stand now, at most.
+
+        Which passages meet in a window, and whether an answer ends early, is only known afterwards.
+        """
+        spent: list[Counts] = []
+
+        def sort(windows: Sequence[Window]) -> list[Sequence[int]]:
+            for each in windows:
+                limit = self.answer_limit(len(each.items))
+                spent.append(Counts(len(self._prompt(asked, each)), limit, 1))
+            return [each.items for each in windows]
+
+        self._slid(asked, sort)
+        return total(spent)
+
+    def _slid(self, asked: Sequence[Asked], sort: Sorter) -> list[list[int]]:
+        sizes = [len(documents) for _, documents in asked]
+        if self.window is None:
+            return slide([range(size) for size in sizes], sort, max(sizes, default=1), 1)
+        return slide([range(size) for size in sizes], sort, self.window, self.stride)
+
+    def _prompt(self, asked: Sequence[Asked], window: Window) -> list[int]:
+        query, documents = asked[window.row]
+        return self.prompt(query, [documents[item] for item in window.items])
+
+    def sorted(
+        self, asked: Sequence[Asked], windows: Sequence[Window]
+    ) -> tuple[list[list[int]], list[Counts]]:
+        """Each window's items, best first, and what it cost."""
+        prompts = [self._prompt(asked, each) for each in windows]
+        orders, generated = self._orders(prompts, [len(each.items) for each in windows])
+        found = [[each.items[i] for i in order] for each, order in zip(windows, orders, strict=True)]
+        return found, [
+            Counts(len(prompt), count, 1) for prompt, count in zip(prompts, generated, strict=True)
+        ]
 
     def _orders(
         self, prompts: Sequence[list[int]], sizes: Sequence[int]
@@ -146,25 +175,6 @@ class Listwise:
         texts = [self.causal.tokenizer.decode(row, skip_special_tokens=True) for row in written]
         orders = [self.listing.read(text, size) for text, size in zip(texts, sizes, strict=True)]
         return orders, [len(row) for row in written]
-
-    def estimate(self, asked: Sequence[Asked]) -> Counts:
-        """What ranking would cost, without any model call: of windows as the lists stand now, at most.
-
-        Which passages meet in a window, and whether an answer ends early, is only known afterwards.
-        """
-        spent: list[Counts] = []
-
-        def sort(windows: Sequence[Window]) -> list[Sequence[int]]:
-            for each in windows:
-                query, documents = asked[each.row]
-                prompt = self.prompt(query, [documents[item] for item in each.items])
-                spent.append(Counts(len(prompt), self.answer_limit(len(each.items)), 1))
-            return [each.items for each in windows]
-
-        sizes = [len(documents) for _, documents in asked]
-        window = self.window or max(sizes, default=1)
-        slide([range(size) for size in sizes], sort, window, min(self.stride, max(1, window - 1)))
-        return total(spent)
 
     def save(self, folder: Path) -> None:
         """Write the model, if it has learnt."""

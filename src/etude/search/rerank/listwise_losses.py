@@ -76,12 +76,12 @@ RANK_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def importance(labels: Tensor, separators: Tensor) -> Tensor:
     """FullRank's weights of an answer's tokens: an identifier at rank r counts ``1 + 1 / log2(r + 1)``.
 
-    Brackets count as their identifier does, separators 1, what is no label 0.
+    Brackets count as their identifier does, separators and the end 1, what is no label 0.
 
     Parameters
     ----------
     labels : token ids of answers ``[answers, tokens]``, -100 where there is none.
-    separators : the tokens that hold a ``>``.
+    separators : the tokens that hold a ``>``, and the end.
 
     Examples
     --------

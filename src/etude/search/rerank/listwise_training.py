@@ -23,8 +23,8 @@ from etude.search.rerank.listwise import Listwise
 from etude.search.rerank.listwise_losses import FACTORS, RANK_LOSSES, RankLoss, importance, label_loss
 from etude.seeds import seeded
 
-PART = 8
-"""Lessons of one backward pass; the gradients of a step's parts are added."""
+PART_TOKENS = 8192
+"""Tokens of one backward pass, about; the gradients of a step's parts are added."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,14 @@ def taught(listwise: Listwise, lessons: Sequence[Lesson], course: Course, seed: 
     examples = [_example(listwise, lesson) for lesson in lessons]
     trained = [parameter for parameter in causal.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=course.rate, weight_decay=0.0)
+    part_size = max(1, PART_TOKENS // max(len(each.prompt) + len(each.target) for each in examples))
     steps = course.epochs * -(-len(examples) // course.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps, course.warm_up))
     with seeded(seed), torch.enable_grad(), _noisy(causal.model, course.noise):
         for _ in track(range(course.epochs), "training"):
             for batch in torch.split(torch.randperm(len(examples)), course.batch):
                 optimizer.zero_grad(set_to_none=True)
-                for part in torch.split(batch, PART):
+                for part in torch.split(batch, part_size):
                     loss = _loss(causal, listwise, [examples[i] for i in part.tolist()], course, separators)
                     torch.autograd.backward(loss * (len(part) / len(batch)))
                 optimizer.step()
@@ -161,10 +162,10 @@ def _loss(
 
 
 def _separators(causal: Causal) -> Tensor:
-    """The tokens of this vocabulary that hold the sign between identifiers."""
+    """The tokens of this vocabulary that hold the sign between identifiers, and the end of an answer."""
     pieces = causal.ids("[A] > [B] > [1] > [2]")
     found = {token for token in pieces if ">" in causal.tokenizer.decode([token])}
-    return torch.tensor(sorted(found))
+    return torch.tensor(sorted({*found, *causal.ends}))
 
 
 def _copied(causal: Causal, lora: int, seed: int) -> Causal:
