@@ -63,7 +63,7 @@ def test_flat_is_exact_in_any_number_of_segments(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     ("kind", "layout", "recall"),
-    [("hnsw", {}, 0.99), ("ivf-pq", {"code": 8, "lists": 32}, 0.7)],
+    [("hnsw", {}, 0.99), ("ivf-pq", {"code": 16, "lists": 32}, 0.75)],
 )
 def test_the_approximate_find_most_of_what_the_exact_finds(
     kind: Kind, layout: dict[str, Any], recall: float

@@ -31,6 +31,10 @@ _LEAST = 9984
 asks): such a segment is searched exactly."""
 
 
+_SAMPLE = 64
+"""Vectors for each list that lists are learnt from, where there are more."""
+
+
 class Encoder(Protocol):
     """Texts to vectors."""
 
@@ -92,6 +96,7 @@ class Layout:
             # Without "np", FAISS would order the codes by annealing, which takes minutes and is not used.
             name = f"IVF{lists},PQ{self.code}x8np"
             index = faiss.index_factory(width, name, faiss.METRIC_INNER_PRODUCT)
+            index.cp.max_points_per_centroid = _SAMPLE
             index.train(vectors)
         index.add(vectors)
         return index
