@@ -138,16 +138,19 @@ class PositionTuning:
         self, encoder: Embedder, found: Sequence[Pair]
     ) -> Iterator[tuple[list[str], list[str], Tensor]]:
         """Questions, passages (of the i-th question the i-th), and cosines of the untouched encoder."""
-        prefixes = encoder.encode([pair.prefix for pair in found])
-        suffixes = encoder.encode([pair.suffix for pair in found])
-        alike = prefixes @ suffixes.T
-        hard = alike.masked_fill(torch.eye(len(found), dtype=torch.bool), -torch.inf)
-        ranked = hard.topk(min(self.negatives, len(found) - 1)).indices
         order = torch.cat([torch.randperm(len(found)) for _ in range(self.epochs)])
-        for chosen in torch.split(order, self.batch)[: self.steps]:
-            places = torch.cat([chosen, ranked[chosen].flatten()])
-            texts = [found[place].suffix for place in places.tolist()]
-            yield [found[place].prefix for place in chosen.tolist()], texts, alike[chosen][:, places]
+        steps = torch.split(order, self.batch)[: self.steps]
+        used = torch.unique(torch.cat(steps))  # no more is encoded than is learnt from
+        prefixes = [found[place].prefix for place in used.tolist()]
+        suffixes = [found[place].suffix for place in used.tolist()]
+        alike = encoder.encode(prefixes) @ encoder.encode(suffixes).T
+        hard = alike.masked_fill(torch.eye(len(used), dtype=torch.bool), -torch.inf)
+        ranked = hard.topk(min(self.negatives, len(used) - 1)).indices
+        for step in steps:
+            own = torch.searchsorted(used, step)
+            places = torch.cat([own, ranked[own].flatten()])
+            texts = [suffixes[place] for place in places.tolist()]
+            yield [prefixes[place] for place in own.tolist()], texts, alike[own][:, places]
 
     def _shifted(
         self,
