@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
@@ -30,9 +30,9 @@ from uuid import uuid4
 from etude.errors import InputError, unknown
 from etude.files import new_file, new_folder
 from etude.method import parameters, takes
-from etude.progress import track
 from etude.search.collection import Corpus, Document, Queries
-from etude.search.retrieve.store import IDS, TEXTS, Stored, checked, kept
+from etude.search.retrieve.segments import SegmentWriter, check_iterable
+from etude.search.retrieve.store import IDS, TEXTS, Stored, checked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -249,7 +249,8 @@ class Index:
             is then as it was.
         """
         with self._changing():
-            new = _grown(self.engine, documents, self.folder, self.stored, self._deleted)
+            writer = SegmentWriter(self.method, self.manifest.engine, self.folder, self.engine)
+            new = _grown(writer, documents, self.stored, self._deleted)
             self._commit(replace(self.manifest, segments=(*self.manifest.segments, *new)))
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -321,11 +322,12 @@ def build(method: Any, engine: Engine, corpus: Corpus) -> Index:
     folder = Path(tempfile.mkdtemp(prefix=".etude-index-", dir=_place.get()))
     try:
         learnt = _learnt(engine, folder)
-        segments = tuple(_grown(engine, corpus, folder))
+        segments = tuple(_grown(SegmentWriter(method, learnt, folder, engine), corpus))
         if not segments:
             raise InputError("corpus", "holds no document")
-        fields = parameters(method)
-        write_manifest(folder, Manifest(method.name, fields, engine.fingerprint, learnt, segments))
+        manifest = Manifest(method.name, parameters(method), engine.fingerprint, learnt, segments)
+        write_manifest(folder, manifest)
+        _clean(folder, manifest)
         index = Index(folder, method, engine)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -363,20 +365,6 @@ def built_in(folder: Path) -> Iterator[None]:
 _place: ContextVar[str | None] = ContextVar("place", default=None)
 
 
-def write_segments(engine: Engine, documents: Corpus, folder: Path) -> Iterator[Path]:
-    """Segments of documents, each written whole or not at all."""
-    source = iter(track(check_iterable(documents), "indexing"))
-    for first in source:
-        yield write_segment(engine, chain([first], islice(source, engine.segment - 1)), folder)
-
-
-def check_iterable(corpus: Corpus) -> Corpus:
-    """The corpus, if it can be gone through."""
-    if isinstance(corpus, (str, bytes, Mapping)) or not isinstance(corpus, Iterable):
-        raise InputError("corpus", f"{corpus!r:.60} is no corpus; give an iterable of Document")
-    return corpus
-
-
 def held(corpus: Corpus) -> list[Document]:
     """All documents at once, for methods that learn from them before they index them.
 
@@ -390,14 +378,6 @@ def held(corpus: Corpus) -> list[Document]:
         problem = f"the document {twice[0]!r} is there twice" if twice else "holds no document"
         raise InputError("corpus", problem)
     return documents
-
-
-def write_segment(engine: Engine, documents: Iterable[Document], folder: Path) -> Path:
-    """One segment of documents in an index's folder; it counts once a manifest names it."""
-    target = folder / f"segment-{uuid4().hex[:8]}"
-    with new_folder(target) as temporary:
-        engine.write(kept(documents, temporary), temporary)
-    return target
 
 
 def open_index(folder: str | Path, method: type[Any] | None = None) -> Index:
@@ -470,9 +450,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _grown(
-    engine: Engine,
+    writer: SegmentWriter,
     documents: Corpus,
-    folder: Path,
     old: Stored | None = None,
     deleted: Sequence[int] | NDArray[np.int64] = (),
 ) -> list[str]:
@@ -486,11 +465,11 @@ def _grown(
     import numpy as np
 
     names: list[str] = []
-    for segment in write_segments(engine, documents, folder):
+    for segment in writer.write(documents):
         ids = Stored([segment]).ids()
         if len(set(ids)) < len(ids):
             raise InputError("corpus", f"the document {Counter(ids).most_common(1)[0][0]!r} is there twice")
-        for stored, dead in ((Stored([folder / name for name in names]), ()), (old, deleted)):
+        for stored, dead in ((Stored([writer.folder / name for name in names]), ()), (old, deleted)):
             there = np.empty(0, np.int64) if stored is None else np.setdiff1d(stored.positions(ids), dead)
             if stored is not None and len(there):
                 twice = stored.ids(there[:1])[0]
