@@ -22,7 +22,7 @@ TRAINING: dict[str, Any] = {"prefix": 64, "suffix": 48, "steps": 60, "batch": 24
 NOVELS = Study(
     name="novels",
     task=TASK,
-    inputs=Inputs(prompts=64, prefix=64, length=48),
+    inputs=Inputs(prompts=64, context=64, length=48),
     arms={
         "greedy": Greedy(),
         "nucleus": Nucleus(),

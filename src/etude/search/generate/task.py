@@ -36,7 +36,7 @@ class Inputs:
     model : a causal language model: a built-in one, a folder or a GGUF file.
     data : text whose one part encoders are trained on, and whose held-out part is continued.
     prompts : prefixes that are continued; which of them depends on the seed.
-    prefix : tokens of a prefix, at most; it ends with a sentence.
+    context : tokens of a prefix, at most; it ends with a sentence.
     length : tokens of a continuation, at most; at least 10.
     options : texts of one document of which the true continuation is to be told.
     embedder : gives the vectors by which continuations are set beside people's.
@@ -49,7 +49,7 @@ class Inputs:
     model: str = "nano-llama"
     data: str = "novels"
     prompts: Annotated[int, at.Ge(10)] = 100
-    prefix: Size = 64
+    context: Size = 64
     length: Annotated[int, at.Ge(10)] = 60
     options: Annotated[int, at.Ge(2)] = 10
     embedder: str = "minilm"
@@ -119,10 +119,10 @@ class GenerateCase:
         if tokenizer is None:
             raise InputError("model", f"{self.inputs.model} has no tokenizer; save one beside the weights")
         limit = context_length(model)
-        if limit is not None and self.inputs.prefix + self.inputs.length > limit:
+        if limit is not None and self.inputs.context + self.inputs.length > limit:
             raise InputError(
                 "length",
-                f"{self.inputs.prefix} + {self.inputs.length} tokens are more than the model's {limit}",
+                f"{self.inputs.context} + {self.inputs.length} tokens are more than the model's {limit}",
             )
         return model, tokenizer
 
@@ -146,7 +146,7 @@ class GenerateCase:
         from etude.search.passages import pairs
 
         inputs = self.inputs
-        found = pairs(data.load(inputs.data, "evaluation"), self.model[1], inputs.prefix, inputs.length)
+        found = pairs(data.load(inputs.data, "evaluation"), self.model[1], inputs.context, inputs.length)
         counts: dict[int, int] = {}
         for pair in found:
             counts[pair.document] = counts.get(pair.document, 0) + 1
