@@ -54,22 +54,29 @@ def learn(texts: Iterable[str], size: int, *, lowercase: bool = False, marks: Se
 
 
 def extension(
-    tokenizer: Any, texts: Iterable[str], size: int, *, lowercase: bool = False, marks: Sequence[str] = ()
+    tokenizer: Any,
+    texts: Iterable[str],
+    size: int,
+    first: int,
+    *,
+    lowercase: bool = False,
+    marks: Sequence[str] = (),
 ) -> Any:
     """A vocabulary for a language that is added later.
 
-    Tokens that the old vocabulary has keep their identifiers; new ones get those behind its end. The old
-    tokenizer stays as it is, and so do the tokens of all texts in its languages.
+    Tokens that the old vocabulary has keep their identifiers; new ones get others. The old tokenizer stays
+    as it is, and so do the tokens of all texts in its languages.
 
     Parameters
     ----------
     tokenizer : the old one.
     texts, size, lowercase, marks : as for `learn`.
+    first : identifier of the first new token.
 
     Examples
     --------
     >>> old = learn(["abc abd"], size=20)
-    >>> new = extension(old, ["abc xyz"], size=20)
+    >>> new = extension(old, ["abc xyz"], size=20, first=len(old))
     >>> min(set(new.get_vocab().values()) - set(old.get_vocab().values())) == len(old)
     True
     """
@@ -81,7 +88,7 @@ def extension(
     known, wanted = tokenizer.get_vocab(), learnt.get_vocab()
     new = sorted(set(wanted) - set(known), key=wanted.__getitem__)
     numbers = {token: known[token] for token in wanted if token in known}
-    numbers |= {token: len(known) + place for place, token in enumerate(new)}
+    numbers |= {token: first + place for place, token in enumerate(new)}
     merges = json.loads(learnt.backend_tokenizer.to_str())["model"]["merges"]
     made = Tokenizer(
         models.BPE(vocab=numbers, merges=[(a, b) for a, b in merges], unk_token=SPECIAL["unk_token"])

@@ -81,7 +81,8 @@ def make(recipe: Recipe) -> Modular:
             before = {recipe.languages[0]: [text for every in before.values() for text in every]}
         encoder = blank(tokenizer, list(before), width=recipe.width, inner=2 * recipe.width)
         pretrain(encoder, before, recipe.schedule)
-        own = vocabulary.extension(tokenizer, texts[recipe.added], recipe.tokens // len(recipe.languages))
+        size, first = recipe.tokens // len(recipe.languages), len(tokenizer)
+        own = vocabulary.extension(tokenizer, texts[recipe.added], size, first)
         encoder = extended(encoder, recipe.added, own)
         third = Schedule(**{**asdict(recipe.schedule), "steps": max(1, recipe.schedule.steps // 3)})
         teach(encoder, recipe.added, texts[recipe.added], third)

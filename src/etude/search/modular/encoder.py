@@ -1,13 +1,14 @@
 """An encoder whose layers hold an adapter for each language: X-MOD, as transformers has it.
 
-After the feed-forward part of a layer, ``h = LayerNorm(x + FFN(x))`` and the output is
-``h + W2 gelu(W1 h)``, where ``W1`` and ``W2`` are those of the text's language. All else is shared.
+After the feed-forward part of a layer, ``h = norm(x + FFN(x))`` and the output is
+``norm(h + W2 gelu(W1 h))``, where ``W1`` and ``W2`` are those of the text's language. All else is shared, and
+both norms are the layer's one.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from etude.search.modular.vocabulary import special
 
 _OWN_VOCABULARIES = "languages"
 _ADAPTERS = "adapter_modules"
+_TABLES = ("roberta.embeddings.word_embeddings.weight", "lm_head.bias")
+"""Tensors that have a row for each token."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ class Modular:
     def reader(self, language: str) -> Any:
         """The tokenizer of a language."""
         return self.own.get(language, self.tokenizer)
+
+    def rows(self, language: str) -> range:
+        """The rows of embeddings that are a language's own; none if it has no vocabulary of its own."""
+        if language not in self.own:
+            return range(0)
+        new = set(self.own[language].get_vocab().values()) - set(self.tokenizer.get_vocab().values())
+        return range(min(new), max(new) + 1) if new else range(0)
 
     def hidden(self, ids: Tensor, attention: Tensor, numbers: Tensor) -> Tensor:
         """Last hidden states.
@@ -161,22 +171,24 @@ def extended(encoder: Modular, language: str, tokenizer: Any = None) -> Modular:
     encoder : stays as it is.
     language : the new one.
     tokenizer : its own, from `etude.search.modular.vocabulary.extension`; its new tokens get new rows of
-        embeddings, drawn from torch's generator. None if it is written in tokens that are there.
+        embeddings behind those that there are, drawn from torch's generator. None if it is written in tokens
+        that are there.
 
     Raises
     ------
-    InputError : naming ``language`` if it is there already.
+    InputError : naming ``language`` if it is there already, or the rows of its tokens are another's.
     """
     if language in encoder.languages:
         raise InputError("language", f"{language!r} is there already")
-    old = encoder.model
+    own = {**encoder.own} if tokenizer is None else {**encoder.own, language: tokenizer}
+    old, new = encoder.model, Modular(encoder.model, encoder.tokenizer, own).rows(language)
+    if len(new) and new.start < old.config.vocab_size:
+        raise InputError("language", f"rows {new.start} and on, which {language!r} needs, are another's")
     config = copy.deepcopy(old.config)
     config.languages = [*encoder.languages, language]
-    if tokenizer is not None:
-        config.vocab_size = max(config.vocab_size, 1 + max(tokenizer.get_vocab().values()))
+    config.vocab_size = max(config.vocab_size, new.stop)
     model = type(old)(config).eval()
     _copy_into(model, old.state_dict())
-    own = {**encoder.own} if tokenizer is None else {**encoder.own, language: tokenizer}
     return Modular(model, encoder.tokenizer, own)
 
 
@@ -188,16 +200,17 @@ def plugged(encoder: Modular, source: Modular, language: str) -> Modular:
 
     Raises
     ------
-    InputError : naming ``language`` if the source lacks it, or the encoder has it.
+    InputError : naming ``language`` if the source lacks it, or the encoder has it or has lent its rows of
+        embeddings to another.
     """
     learnt = adapters(source, language)
     made = extended(encoder, language, source.own.get(language))
     state = made.model.state_dict()
     for name, tensor in learnt.items():
         state[name].copy_(tensor)
-    for name in _rows(made.model):
-        start = len(encoder.model.state_dict()[name])
-        state[name][start:] = source.model.state_dict()[name][start : len(state[name])]
+    own = made.rows(language)
+    for name in _TABLES:
+        state[name][own.start : own.stop] = source.model.state_dict()[name][own.start : own.stop]
     return made
 
 
@@ -263,15 +276,10 @@ def _copy_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
             tensor[: len(state[name])].copy_(state[name])
 
 
-def _rows(model: nn.Module) -> Iterable[str]:
-    """The tensors that have a row for each token."""
-    return ("roberta.embeddings.word_embeddings.weight", "lm_head.bias")
-
-
-def rows(model: Any) -> tuple[nn.Parameter, ...]:
+def tables(model: Any) -> tuple[nn.Parameter, ...]:
     """The parameters that have a row for each token, those that are tied counted once."""
     names = dict(model.named_parameters())
-    return tuple(names[name] for name in _rows(model))
+    return tuple(names[name] for name in _TABLES)
 
 
 def mapped(numbers: Sequence[int]) -> Tensor:

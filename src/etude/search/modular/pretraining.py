@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from etude.data.masked import IGNORED, mask
 from etude.progress import track
-from etude.search.modular.encoder import Modular, adapters, rows
+from etude.search.modular.encoder import Modular, adapters, tables
 from etude.search.modular.vocabulary import special
 
 Texts = Mapping[str, Sequence[str]]
@@ -65,11 +65,11 @@ def teach(encoder: Modular, language: str, texts: Sequence[str], schedule: Sched
     names = adapters(encoder, language)
     parameters = [p for name, p in encoder.model.named_parameters() if name in names]
     handles = []
-    if language in encoder.own:
-        start = len(encoder.tokenizer)
-        tables: Any = rows(encoder.model)
-        for table in tables:
-            handles.append(table.register_hook(lambda gradient: _from_row(gradient, start)))
+    own = encoder.rows(language)
+    if len(own):
+        found: Any = tables(encoder.model)
+        for table in found:
+            handles.append(table.register_hook(lambda gradient: _only(gradient, own)))
             parameters.append(table)
     others = [p for p in encoder.model.parameters() if all(p is not chosen for chosen in parameters)]
     wanted = [p.requires_grad for p in others]
@@ -84,9 +84,11 @@ def teach(encoder: Modular, language: str, texts: Sequence[str], schedule: Sched
             parameter.requires_grad_(before)
 
 
-def _from_row(gradient: Tensor, start: int) -> Tensor:
-    """A gradient that leaves the rows before ``start`` alone; without decay Adam does not move them."""
-    return torch.cat([torch.zeros_like(gradient[:start]), gradient[start:]])
+def _only(gradient: Tensor, rows: range) -> Tensor:
+    """A gradient that leaves all other rows alone; without decay Adam does not move them."""
+    kept = torch.zeros_like(gradient)
+    kept[rows.start : rows.stop] = gradient[rows.start : rows.stop]
+    return kept
 
 
 def _train(

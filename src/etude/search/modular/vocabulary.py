@@ -19,9 +19,9 @@ def train(texts: Iterable[str], size: int) -> Any:
     return vocabulary.learn(texts, size, marks=_MARKS)
 
 
-def extension(tokenizer: Any, texts: Iterable[str], size: int) -> Any:
+def extension(tokenizer: Any, texts: Iterable[str], size: int, first: int) -> Any:
     """A vocabulary of a language that is added later; see `etude.search.vocabulary.extension`."""
-    return vocabulary.extension(tokenizer, texts, size, marks=_MARKS)
+    return vocabulary.extension(tokenizer, texts, size, first, marks=_MARKS)
 
 
 def special(tokenizer: Any) -> Any:
