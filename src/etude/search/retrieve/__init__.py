@@ -7,6 +7,7 @@ from etude.search.retrieve.colbert import ColBERT
 from etude.search.retrieve.colbert_xm import ColBERTXM
 from etude.search.retrieve.dense import Dense
 from etude.search.retrieve.genre import Genre
+from etude.search.retrieve.hyde import HyDE
 from etude.search.retrieve.index import Index, build, open_index
 from etude.search.retrieve.rrf import ReciprocalRankFusion, WeightedFusion
 from etude.search.retrieve.splade import Splade
@@ -20,6 +21,7 @@ __all__ = [
     "ColBERTXM",
     "Dense",
     "Genre",
+    "HyDE",
     "Index",
     "ReciprocalRankFusion",
     "Splade",

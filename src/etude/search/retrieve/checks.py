@@ -94,7 +94,7 @@ class RetrieveChecks:
         return open_index(folder, type(outcome.method))
 
 
-SMALL: dict[str, Any] = {"backbone": "tiny-xmod", "steps": 2}
+SMALL: dict[str, Any] = {"backbone": "tiny-xmod", "steps": 2, "writer": "nano-llama", "tokens": 4}
 """Fields of methods, by name, with which they learn shortly."""
 
 
