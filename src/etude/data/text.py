@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,8 @@ def exists(path: str | Path) -> tuple[Path, list[str]] | None:
     return (Path(named[1]), named[2].split("+")) if named and Path(named[1]).exists() else None
 
 
-def files(path: Path) -> list[Path]:
-    """The file itself, or the text files in a folder and below it, by name.
+def files(path: Path, kinds: Collection[str] | None = None) -> list[Path]:
+    """The file itself, or the text files (or those of other ``kinds``) in a folder and below it, by name.
 
     Raises
     ------
@@ -91,15 +91,15 @@ def files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    root, found = path.resolve(), []
+    root, found, kinds = path.resolve(), list[Path](), kinds or _READERS.keys()
     for place, folders, names in os.walk(path):
         for name in [*folders, *names]:
             each = Path(place, name)
             if each.is_symlink() and not each.resolve().is_relative_to(root):
                 raise InputError("data", f"{each} leads out of the folder; copy what it points to")
-        found += [Path(place, name) for name in names if kind_of(Path(name)) in _READERS and name[0] != "."]
+        found += [Path(place, name) for name in names if kind_of(Path(name)) in kinds and name[0] != "."]
     if not found:
-        raise InputError("data", f"{path} holds no text file ({', '.join(_READERS)}, perhaps .gz)")
+        raise InputError("data", f"{path} holds no text file ({', '.join(sorted(kinds))}, perhaps .gz)")
     return sorted(found)
 
 
