@@ -43,7 +43,7 @@ def rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
         return _json(path, columns)
     if kind == ".parquet":
         return _parquet(path, columns)
-    return _table(path, "\t" if kind == ".tsv" else ",")
+    return _table(path, "\t" if kind in (".tsv", ".inter") else ",")
 
 
 def kind_of(path: Path) -> str:
