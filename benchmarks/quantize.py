@@ -87,7 +87,6 @@ ENTRIES = (
         "flexround",
         {**FOUR, "batch": 4, "iterations": 12, "search": "error", "lr": 0.01},
         beside=AUTO_ROUND,
-        most=1.0,
     ),
     Entry(LC_GPTQ, "gptq", FOUR, by="llm-compressor"),
     Entry(LC_AWQ, "awq", FOUR, by="llm-compressor"),
