@@ -57,6 +57,7 @@ class IDCM:
     passage_epochs : of the first step, at most.
     document_epochs : of the second step, at most.
     selector_epochs : of the third step, at most.
+    whole : queries whose documents are read as a whole in the second and third step, at most; all by default.
     negatives : documents of a query that are not relevant and are learnt from, at most, the first of the run.
     batch : triples, or documents, of a step.
     rate : learning rate of the cross-encoder.
@@ -105,6 +106,7 @@ class IDCM:
     passage_epochs: Epochs = 25
     document_epochs: Epochs = 25
     selector_epochs: Epochs = 25
+    whole: Annotated[int | None, at.Ge(1)] = None
     negatives: Count = 100
     batch: Count = 32
     rate: Rate = 7e-6

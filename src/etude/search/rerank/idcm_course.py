@@ -39,29 +39,39 @@ class Triple:
 
 @dataclass(frozen=True)
 class Course:
-    """Documents as tokens, lessons, and lessons that are kept back to stop in time."""
+    """What is taught.
+
+    Parameters
+    ----------
+    documents, tokens : by identifier.
+    lessons : for pairs of passages.
+    whole : those of them whose documents are read as a whole.
+    kept_back : others, to stop in time.
+    """
 
     documents: Mapping[str, Document]
     tokens: Mapping[str, list[int]]
     lessons: Sequence[Lesson]
+    whole: Sequence[Lesson]
     kept_back: Sequence[Lesson]
 
     @property
     def pairs(self) -> list[tuple[Lesson, str]]:
-        """Every lesson with each of its documents."""
-        return [(lesson, d) for lesson in self.lessons for d in (*lesson.better, *lesson.worse)]
+        """Every lesson of whole documents with each of these."""
+        return [(lesson, d) for lesson in self.whole for d in (*lesson.better, *lesson.worse)]
 
-    def triples(self, seed: int) -> list[Triple]:
+    @staticmethod
+    def triples(lessons: Sequence[Lesson], seed: int) -> list[Triple]:
         """One for each lesson, in random order."""
         draw = torch.Generator().manual_seed(seed)
 
         def pick(among: Sequence[str]) -> str:
             return among[int(torch.randint(len(among), (1,), generator=draw))]
 
-        order = torch.randperm(len(self.lessons), generator=draw).tolist()
+        order = torch.randperm(len(lessons), generator=draw).tolist()
         return [
             Triple(lesson.query, pick(lesson.better), pick(lesson.worse))
-            for lesson in (self.lessons[i] for i in order)
+            for lesson in (lessons[i] for i in order)
         ]
 
 
@@ -89,7 +99,8 @@ def course(
     used = [*dict.fromkeys(d for lesson in lessons for d in (*lesson.better, *lesson.worse))]
     tokens = dict(zip(used, reader.told([documents[d].content for d in used]), strict=True))
     shuffled = [lessons[i] for i in order]
-    return Course(documents, tokens, shuffled[back:], shuffled[:back])
+    kept = shuffled[back:]
+    return Course(documents, tokens, kept, kept[: method.whole], shuffled[:back])
 
 
 def checked(corpus: Any, judged: Any, run: Any) -> dict[str, Document]:

@@ -60,20 +60,25 @@ class Reader:
         return cut(documents, self.size, self.overlap, self.tokenizer.pad_token_id)
 
     def pairs(self, query: Tensor, windows: Windows) -> dict[str, Tensor]:
-        """A cross-encoder's inputs: the query, a window, and the token that ends it, a row each."""
-        rows, padding = len(windows), torch.tensor([[self.tokenizer.pad_token_id]])
-        ids = torch.cat([query.expand(rows, -1), windows.ids, padding.expand(rows, -1)], dim=1)
-        mask = torch.cat([torch.ones(rows, len(query)), windows.real, torch.zeros(rows, 1)], dim=1).long()
-        last = len(query) + (windows.real * torch.arange(1, windows.real.shape[1] + 1)).amax(1, keepdim=True)
-        ids.scatter_(1, last, self.tokenizer.sep_token_id)
-        mask.scatter_(1, last, 1)
-        inputs = {"input_ids": ids, "attention_mask": mask}
+        """A cross-encoder's inputs, a row for each window: the query, the window, and the token that ends it.
+
+        Parameters
+        ----------
+        query : of all windows, ``[tokens]``; or of each, padded, ``[windows, tokens]``.
+        """
+        padding, rows = self.tokenizer.pad_token_id, len(windows)
+        end = torch.full((rows, 1), self.tokenizer.sep_token_id)
+        whole = torch.cat([query.expand(rows, -1), windows.ids, end], dim=1)
+        real = whole != padding
+        order = real.argsort(dim=1, descending=True, stable=True)[:, : int(real.sum(1).max())]
+        ids, mask = whole.gather(1, order), real.gather(1, order)
+        inputs = {"input_ids": ids, "attention_mask": mask.long()}
         if "token_type_ids" in self.tokenizer.model_input_names:
-            inputs["token_type_ids"] = (torch.arange(ids.shape[1]) >= len(query)).long().expand(rows, -1)
+            inputs["token_type_ids"] = (order >= query.shape[-1]).long() * mask
         return inputs
 
     def __call__(self, scorer: Any, query: Tensor, windows: Windows) -> Tensor:
-        """The cross-encoder's scores of windows, ``[windows]``."""
+        """The cross-encoder's scores of windows, ``[windows]``; see `pairs`."""
         inputs = self.pairs(query, windows)
         parts = [torch.split(value, ROWS) for value in inputs.values()]
         return torch.cat(

@@ -80,7 +80,7 @@ def _address(method: IDCM, lessons: Course, idf: Tensor, seed: int) -> str:
     fields = {name: value for name, value in parameters(method).items() if name not in _BEHIND}
     facts = [fingerprint(method.model), fields, seed, lessons.tokens]
     facts += [[[each.query.tolist(), each.better, each.worse] for each in lessons.lessons]]
-    facts += [[[each.text, each.better, each.worse] for each in lessons.kept_back]]
+    facts += [[[each.text, each.better, each.worse] for each in lessons.kept_back], len(lessons.whole)]
     digest = hashlib.sha256(json.dumps(facts).encode())
     digest.update(idf.numpy().tobytes())
     return digest.hexdigest()[:32]

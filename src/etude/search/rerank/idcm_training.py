@@ -17,13 +17,17 @@ from etude.search.measures import measure
 from etude.search.rerank.idcm_cascade import Cascade
 from etude.search.rerank.idcm_course import Course, Triple
 from etude.search.rerank.idcm_losses import DISTILLATIONS, ranknet
-from etude.search.rerank.idcm_reading import bm25
+from etude.search.rerank.idcm_reading import Reader, bm25
 from etude.search.rerank.idcm_selector import Selector, embedder
-from etude.search.rerank.idcm_windows import Windows, aggregate, best, by_document
+from etude.search.rerank.idcm_windows import aggregate, best, by_document
 from etude.search.runs import ranked
 
 if TYPE_CHECKING:
     from etude.search.rerank.idcm import IDCM
+
+
+WARM_UP = 10
+"""Steps in which rates grow to what they are."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Descent:
         groups: list[dict[str, Any]] = [{"params": parameters, "lr": rate} for parameters, rate in parts]
         trained = [parameter for parameters, _ in parts for parameter in parameters]
         optimizer = torch.optim.AdamW(groups)
+        warm = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARM_UP))
         most, kept, waited = -math.inf, [p.detach().clone() for p in trained], 0
         for epoch in track(range(self.epochs), self.title):
             found = items(epoch)
@@ -61,6 +66,7 @@ class Descent:
                     torch.autograd.backward(addend)
                 nn.utils.clip_grad_norm_(trained, 1.0)
                 optimizer.step()
+                warm.step()
                 optimizer.zero_grad(set_to_none=True)
             if self.method.patience and self.judge:
                 value = self.judge()
@@ -78,37 +84,40 @@ class Descent:
 def taught(start: Cascade, lessons: Course, seed: int) -> Cascade:
     """Steps 1 and 2: the cross-encoder from pairs of passages, then with its weights from whole documents.
 
-    Where the paper has passages that people judged, the passage of a document is the window that BM25 finds
-    best for the query.
+    Where the paper has passages that people judged, a relevant document's passage is the window that BM25
+    finds best for the query, and another document's is any.
     """
     method, scorer, reader = start.method, start.scorer, start.reader
-    weights = nn.Parameter(torch.ones(method.top))
+    weights, draw = nn.Parameter(torch.ones(method.top)), torch.Generator().manual_seed(seed)
     cascade = replace(start, weights=weights.data)
     scorer.train()
 
-    def windows_of(triple: Triple) -> Windows:
-        return reader.windows([lessons.tokens[triple.better], lessons.tokens[triple.worse]])
-
     def passages(triples: Sequence[Triple]) -> Iterator[Tensor]:
-        for triple in triples:
-            windows = windows_of(triple)
-            likely = best(bm25(triple.query, windows, start.idf), windows.counts, 1)
-            scores = reader(scorer, triple.query, windows.chosen(likely))
-            yield ranknet(scores[:1], scores[1:]) / len(triples)
+        better, worse = (reader.windows([lessons.tokens[d] for d in each]) for each in _documents(triples))
+        queries = padded([triple.query for triple in triples], reader)
+        likely = torch.cat(
+            [bm25(t.query, reader.windows([lessons.tokens[t.better]]), start.idf) for t in triples]
+        )
+        any_one = torch.rand(len(worse), generator=draw)
+        found, other = (
+            reader(scorer, queries, windows.chosen(best(liking, windows.counts, 1)))
+            for windows, liking in ((better, likely), (worse, any_one))
+        )
+        yield ranknet(found, other)
 
     def documents(triples: Sequence[Triple]) -> Iterator[Tensor]:
         for triple in triples:
-            windows = windows_of(triple)
+            windows = reader.windows([lessons.tokens[triple.better], lessons.tokens[triple.worse]])
             scores = aggregate(reader(scorer, triple.query, windows), windows.counts, weights)
             yield ranknet(scores[:1], scores[1:]) / len(triples)
 
     everything = [([*scorer.parameters()], method.rate), ([weights], method.weight_rate)]
-    for title, loss, parts, epochs in (
-        ("passages", passages, everything[:1], method.passage_epochs),
-        ("documents", documents, everything, method.document_epochs),
+    for title, loss, parts, taken, epochs in (
+        ("passages", passages, everything[:1], lessons.lessons, method.passage_epochs),
+        ("documents", documents, everything, lessons.whole, method.document_epochs),
     ):
         descent = Descent(method, title, epochs, judge_of(cascade, lessons))
-        descent(parts, lambda epoch: lessons.triples(seed + epoch), loss)
+        descent(parts, lambda epoch, taken=taken: Course.triples(taken, seed + epoch), loss)
     scorer.eval()
     return cascade
 
@@ -129,11 +138,10 @@ def distilled(cascade: Cascade, lessons: Course, scores: Sequence[Tensor], seed:
 
     def loss(batch: Sequence[int]) -> Iterator[Tensor]:
         windows = reader.windows([lessons.tokens[pairs[i][1]] for i in batch])
-        queries = [pairs[i][0].query for i in batch]
-        padded = pad_sequence(queries, batch_first=True, padding_value=reader.tokenizer.pad_token_id)
-        asked = torch.arange(padded.shape[1]) < torch.tensor([[len(query)] for query in queries])
+        queries = padded([pairs[i][0].query for i in batch], reader)
+        asked = queries != reader.tokenizer.pad_token_id
         with torch.no_grad():
-            vectors = embed(padded), embed(windows.ids)
+            vectors = embed(queries), embed(windows.ids)
         student = selector(vectors[0], asked, vectors[1], windows.real, windows.owners)
         teacher = torch.cat([scores[i] for i in batch])
         yield DISTILLATIONS[method.loss](
@@ -148,6 +156,16 @@ def distilled(cascade: Cascade, lessons: Course, scores: Sequence[Tensor], seed:
         loss,
     )
     return selector.eval()
+
+
+def padded(queries: Sequence[Tensor], reader: Reader) -> Tensor:
+    """Queries of several lengths, ``[queries, tokens]``."""
+    return pad_sequence(list(queries), batch_first=True, padding_value=reader.tokenizer.pad_token_id)
+
+
+def _documents(triples: Sequence[Triple]) -> tuple[list[str], list[str]]:
+    """The relevant documents, and the others."""
+    return [triple.better for triple in triples], [triple.worse for triple in triples]
 
 
 def judge_of(cascade: Cascade, lessons: Course) -> Callable[[], float] | None:
