@@ -78,15 +78,7 @@ def passkeys(tokenizer: Any, length: int, documents: int, queries: int, seed: in
     ('What is the pass key for Matthew Hunt?', (0,))
     """
     draw = random.Random(f"passkey {length} {seed}")
-    people = _people(draw, documents)
-    keys = [draw.randrange(10_000, 100_000) for _ in people]
-    hidden = [
-        f"{person}'s pass key is {key}. Remember it. {key} is the pass key for {person}."
-        for person, key in zip(people, keys, strict=True)
-    ]
-    hay = [FILLER] * documents
-    questions = [f"What is the pass key for {person}?" for person in people[:queries]]
-    return _hidden(tokenizer, length, hidden, hay, questions, draw)
+    return _passkeys(tokenizer, length, _people(draw, documents), queries, draw)
 
 
 def needles(tokenizer: Any, length: int, documents: int, queries: int, seed: int) -> Haystack:
@@ -107,26 +99,62 @@ def needles(tokenizer: Any, length: int, documents: int, queries: int, seed: int
     return _hidden(tokenizer, length, hidden, hay, questions, draw)
 
 
-def lessons(tokenizer: Any, length: int, count: int, seed: int) -> tuple[list[str], list[str]]:
-    """Questions and the documents that answer them, to learn from: pass keys of other names' pairs.
+def handovers(tokenizer: Any, length: int, documents: int, queries: int, seed: int) -> Haystack:
+    """Who gave a key to whom: every second document says the reverse of the one before, in the same words.
 
-    People of even numbers are asked for in lessons, those of odd ones in judgement.
+    An encoder that does not know the order of words finds one of two. Parameters as of `passkeys`.
+
+    Examples
+    --------
+    >>> from etude.models import load
+    >>> hay = handovers(load("minilm")[1], length=64, documents=2, queries=2, seed=0)
+    >>> hay.questions
+    ('Edith Wood gave the key to Owen Morton?', 'Owen Morton gave the key to Edith Wood?')
+    """
+    draw = random.Random(f"handover {length} {seed}")
+    return _handovers(tokenizer, length, _people(draw, documents), queries, draw)
+
+
+def lessons(tokenizer: Any, length: int, count: int, seed: int) -> tuple[list[str], list[str]]:
+    """Questions and the documents that answer them, to learn from: half pass keys, half handovers.
+
+    People of lessons are never asked for in judgement.
     """
     draw = random.Random(f"lesson {length} {seed}")
-    people = _people(draw, count, even=True)
+    people = _people(draw, count, lessons=True)
+    half = count // 2
+    parts = (
+        _passkeys(tokenizer, length, people[:half], half, draw),
+        _handovers(tokenizer, length, people[half:], count - half, draw),
+    )
+    return [q for part in parts for q in part.questions], [d for part in parts for d in part.documents]
+
+
+def _passkeys(
+    tokenizer: Any, length: int, people: Sequence[str], queries: int, draw: random.Random
+) -> Haystack:
     keys = [draw.randrange(10_000, 100_000) for _ in people]
     hidden = [
         f"{person}'s pass key is {key}. Remember it. {key} is the pass key for {person}."
         for person, key in zip(people, keys, strict=True)
     ]
-    questions = [f"What is the pass key for {person}?" for person in people]
-    made = _hidden(tokenizer, length, hidden, [FILLER] * count, questions, draw)
-    return list(made.questions), list(made.documents)
+    questions = [f"What is the pass key for {person}?" for person in people[:queries]]
+    return _hidden(tokenizer, length, hidden, [FILLER] * len(people), questions, draw)
 
 
-def _people(draw: random.Random, count: int, even: bool = False) -> list[str]:
+def _handovers(
+    tokenizer: Any, length: int, people: Sequence[str], queries: int, draw: random.Random
+) -> Haystack:
+    pairs = [pair for a, b in zip(people[::2], people[1::2], strict=False) for pair in ((a, b), (b, a))]
+    pairs += [(people[-1], people[0])] * (len(people) % 2)
+    hidden = [f"{one} gave the key to {other}." for one, other in pairs]
+    questions = [f"{one} gave the key to {other}?" for one, other in pairs[:queries]]
+    return _hidden(tokenizer, length, hidden, [FILLER] * len(people), questions, draw)
+
+
+def _people(draw: random.Random, count: int, lessons: bool = False) -> list[str]:
     """Different people; those of lessons are never asked for in judgement."""
-    every = [f"{first} {last}" for first in FIRST.split() for last in LAST.split()][0 if even else 1 :: 2]
+    every = [f"{first} {last}" for first in FIRST.split() for last in LAST.split()][0 if lessons else 1 :: 2]
     if count > len(every):
         raise InputError("documents", f"{count} are more than the {len(every)} names that there are")
     return draw.sample(every, count)

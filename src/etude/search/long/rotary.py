@@ -1,6 +1,7 @@
-"""A small encoder with rotary positions that reads 64 tokens, to stretch: it has learnt to find pass keys.
+"""A small encoder with rotary positions that reads 64 tokens, to stretch.
 
-It is trained when it is first asked for (a minute or two of one core) and kept in the user's cache.
+It has learnt to find pass keys, for which it needs no positions, and who gave a key to whom, for which it
+does. It is trained when it is first asked for (a minute of one core) and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from etude.search.embedder import Embedder, padded, pool
 from etude.search.long.haystacks import lessons
 from etude.seeds import seeded
 
-NAME, VERSION = "rotary", 1
+NAME, VERSION = "rotary", 2
 WINDOW, WIDTH, LAYERS, HEADS = 64, 192, 3, 4
-STEPS, BATCH, RATE, SHARPNESS = 200, 32, 1e-3, 0.05
+STEPS, BATCH, RATE, SHARPNESS = 240, 32, 1e-3, 0.05
 BASE = 10_000.0
 
 
@@ -57,7 +58,7 @@ def trained(seed: int, steps: int = STEPS) -> Embedder:
 
 
 def train(seed: int, steps: int = STEPS) -> Embedder:
-    """Learn which text holds a person's key, among those of a batch."""
+    """Learn which text answers a question, among those of a batch."""
     embedder = untrained(seed)
     model, pad = embedder.model.train(), embedder.tokenizer.pad_token_id
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)

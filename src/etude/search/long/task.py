@@ -25,7 +25,7 @@ LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 """That have a column of their own."""
 BEST = 10
 """Places of a ranking that count where documents are real."""
-HIDDEN = ("passkey", "needle")
+HIDDEN = ("passkey", "needle", "handover")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class Inputs:
     ----------
     model : an encoder: a built-in one, a folder, or "rotary" for a small one with rotary positions that is
         trained for it, under each seed anew.
-    data : "passkey" and "needle" hide one thing in documents of each of ``lengths``; "novels", "keyphrases",
-        "xquad" and "routes" are real documents of their own lengths.
+    data : "passkey", "needle" and "handover" hide one thing in documents of each of ``lengths``; "novels",
+        "keyphrases", "xquad" and "routes" are real documents of their own lengths.
     target : tokens that the encoder shall read.
     lengths : of documents, in the encoder's tokens; each one of 64, 128, ... 32768.
     documents : of each length.
@@ -50,7 +50,7 @@ class Inputs:
     """
 
     model: str = "minilm"
-    data: Literal["passkey", "needle", "novels", "keyphrases", "xquad", "routes"] = "passkey"
+    data: Literal["passkey", "needle", "handover", "novels", "keyphrases", "xquad", "routes"] = "passkey"
     target: Annotated[int, at.Ge(2)] = 2048
     lengths: tuple[int, ...] = (256, 512, 1024, 2048)
     documents: Annotated[int, at.Ge(2)] = 30
@@ -143,13 +143,14 @@ class LongCase:
 
     def stacks(self, seed: int) -> Mapping[int, Haystack]:
         """Documents and questions by length; real ones stand under 0."""
-        from etude.search.long.haystacks import needles, passkeys
+        from etude.search.long.haystacks import handovers, needles, passkeys
         from etude.search.long.sets import SETS
 
         if seed not in self._stacks:
             inputs, count = self.inputs, min(self.inputs.queries, self.inputs.documents)
             if inputs.data in HIDDEN:
-                make = passkeys if inputs.data == "passkey" else needles
+                kinds = {"passkey": passkeys, "needle": needles, "handover": handovers}
+                make = kinds[inputs.data]
                 self._stacks[seed] = {
                     length: make(self._loaded.tokenizer, length, inputs.documents, count, seed)
                     for length in inputs.lengths
