@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from torch import Tensor
 from etude.errors import InputError
 from etude.models.loading import read_folder
 from etude.models.saving import save
-from etude.search.collection import Document
+from etude.search.collection import Document, Qrels, Run
 from etude.search.rerank.idcm_reading import Reader, bm25, spans
 from etude.search.rerank.idcm_selector import Selector, embedder
 from etude.search.rerank.idcm_windows import Windows, aggregate, best
@@ -22,6 +24,10 @@ from etude.search.rerank.reranking import Asked, Ranking
 
 if TYPE_CHECKING:
     from etude.search.rerank.idcm import IDCM
+
+
+ASKED, SEEN = 4, 4
+"""Queries, and documents of each, of which `Cascade.figures` tells."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,27 @@ class Cascade:
         found = [self.score(query, documents) for query, documents in asked]
         passes = (self.method.score == "etm") + (self.selector is not None)
         return [Ranking(each.documents.tolist(), read=each.read, passes=passes) for each in found]
+
+    def figures(self, asked: Mapping[str, Asked], run: Run, qrels: Qrels) -> dict[str, float]:
+        """How the times of single documents spread, and how many of the best windows are chosen.
+
+        Both of the first documents of the first queries: ``spread`` is the standard deviation of the seconds
+        that a document takes over their mean, ``recall`` the share of the ``keep`` windows that the
+        cross-encoder likes best which are chosen.
+        """
+        pairs = [(query, d) for query, documents in [*asked.values()][:ASKED] for d in documents[:SEEN]]
+        times, found = [], []
+        whole = replace(self, method=replace(self.method, select="all", score="etm"))
+        for query, document in pairs:
+            begun = time.perf_counter()
+            mine = self.score(query, [document])
+            times.append(time.perf_counter() - begun)
+            if self.method.select != "all" and self.method.score == "etm":
+                every = whole.score(query, [document])
+                wanted = best(every.scores, every.windows.counts, self.method.keep)
+                found.append(float(mine.chosen[wanted].float().mean()))
+        spread = {"spread": statistics.pstdev(times) / statistics.fmean(times)} if times else {}
+        return spread | ({"recall": statistics.fmean(found)} if found else {})
 
     @torch.no_grad()
     def score(self, query: str, documents: Sequence[Document]) -> Scored:

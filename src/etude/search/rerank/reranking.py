@@ -97,6 +97,9 @@ class Engine(Protocol):
     def rank(self, asked: Sequence[Asked]) -> Sequence[Ranking]:
         """A ranking for each question; all have a candidate at least. Work on several may be shared."""
 
+    # It may have ``figures(asked, run, qrels)``: of the questions with their candidates, the run they were
+    # ranked to and the judgements, figures of its own for the task's metrics.
+
     def save(self, folder: Path) -> None:
         """Write what was learnt (nothing, if nothing was) into an empty folder, for ``method.engine``."""
 

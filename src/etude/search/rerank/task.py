@@ -64,6 +64,10 @@ class Rerank:
         Metric("read", "tokens read", "lower", digits=0, axis="cost"),
         Metric("generated", "tokens generated", "lower", digits=1),
         Metric("passes", "passes", "lower", digits=1),
+        Metric("recall", "windows found", "higher", digits=3),
+        Metric("spread", "spread of times", "lower", digits=3),
+        Metric("pairs", "right : wrong pairs", "higher"),
+        Metric("off_anchor", "off the anchor", "lower", digits=3),
     )
     baselines: tuple[str, ...] = ("first-stage",)
 
@@ -188,7 +192,13 @@ class RerankTrial:
             name: sum(getattr(each, name) for each in counts.values()) / len(counts)
             for name in ("read", "generated", "passes")
         }
-        figures = {"ndcg": quality["nDCG@10"], "ndcg5": quality["nDCG@5"], "rr": quality["RR@10"]}
+        asked = {
+            query: (text, [self.case.documents[name] for name in [*found[query]][: self.case.inputs.depth]])
+            for query, text in self.test.queries.items()
+        }
+        own = getattr(self._done.engine, "figures", None)  # an engine may have more to tell
+        figures = dict(own(asked, self.run, self.test.qrels)) if own else {}
+        figures |= {"ndcg": quality["nDCG@10"], "ndcg5": quality["nDCG@5"], "rr": quality["RR@10"]}
         return {**figures, "ms": times["p50_ms"], **mean}
 
     def save(self, folder: Path) -> None:
