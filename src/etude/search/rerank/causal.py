@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from etude import models
 from etude.errors import InputError
 from etude.models.fingerprint import fingerprint
 from etude.models.likelihood import check_causal, context_length, evaluating
+from etude.search.embedder import padded
 
 BATCH_TOKENS = 4096
 """Tokens of one forward pass, padding included."""
@@ -76,18 +78,6 @@ class Causal:
         found: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return found
 
-    def single(self, text: str, field: str = "model") -> int:
-        """The one token that a text is.
-
-        Raises
-        ------
-        InputError : naming ``field`` if it is several.
-        """
-        ids = self.ids(text)
-        if len(ids) != 1:
-            raise InputError(field, f"{text!r} is not one token of this model's vocabulary")
-        return ids[0]
-
     def prompt(self, user: str, system: str = "", opened: str = "") -> list[int]:
         """Token ids of a question, in the chat template of the tokenizer if it has one.
 
@@ -119,8 +109,27 @@ class Causal:
         found: dict[int, Tensor] = {}
         for places in _batches([len(prompt) for prompt in prompts]):
             logits, _, _ = self._read([prompts[place] for place in places])
-            found |= dict(zip(places, logits, strict=True))
+            found |= dict(zip(places, logits[:, -1], strict=True))
         return torch.stack([found[place] for place in range(len(prompts))])
+
+    def log_likelihoods(self, rows: Sequence[Sequence[int]], count: int) -> Tensor:
+        """Mean log-likelihood of each row's last ``count`` tokens, ``[rows]``; others come before them."""
+        found = torch.empty(len(rows))
+        for places in _batches([len(row) for row in rows]):
+            ends = torch.tensor([[*rows[place]][-count:] for place in places])
+            logits, _, _ = self._read([rows[place] for place in places], keep=count + 1)
+            losses = cross_entropy(logits[:, :-1].transpose(1, 2), ends, reduction="none")
+            found[places] = -losses.mean(1)
+        return found
+
+    def logits(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """As `next_logits`, in one batch and with gradients."""
+        ids, mask = padded(prompts, 0, left=True)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        found: Tensor = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=1
+        ).logits[:, -1]
+        return found
 
     def generate(self, prompts: Sequence[Sequence[int]], limit: int) -> list[list[int]]:
         """The likeliest token each time, until an end or ``limit`` tokens; the end included."""
@@ -134,7 +143,8 @@ class Causal:
     @torch.no_grad()
     def _generate(self, prompts: Sequence[Sequence[int]], limit: int) -> list[list[int]]:
         ends = torch.tensor(sorted(self.ends))
-        logits, cache, mask = self._read(prompts)
+        last, cache, mask = self._read(prompts)
+        logits = last[:, -1]
         written: list[Tensor] = []
         open_ = torch.ones(len(prompts), dtype=torch.bool)
         while True:
@@ -155,27 +165,23 @@ class Causal:
                 ).logits[:, -1]
 
     @torch.no_grad()
-    def _read(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Any, Tensor]:
-        """Logits behind each prompt, the cache of all, and the mask of what is no padding."""
-        shared = min(_common(prompts[0], prompt) for prompt in prompts)
-        shared = min(shared, *(len(prompt) - 1 for prompt in prompts), len(prompts[0]) - 1)
+    def _read(self, prompts: Sequence[Sequence[int]], keep: int = 1) -> tuple[Tensor, Any, Tensor]:
+        """The last logits of each prompt, the cache of all, and the mask of what is no padding."""
+        shared = min(min(_common(prompts[0], prompt), len(prompt) - keep) for prompt in prompts)
         cache = self._prefix([*prompts[0][:shared]])
         if len(prompts) > 1:
             cache.batch_repeat_interleave(len(prompts))
-        rows = [prompt[shared:] for prompt in prompts]
-        width = max(map(len, rows))
-        ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in rows])
-        real = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-        mask = torch.cat([torch.ones(len(rows), shared, dtype=torch.long), real], 1)
+        ids, real = padded([prompt[shared:] for prompt in prompts], 0, left=True)
+        mask = torch.cat([real.new_ones(len(prompts), shared), real], 1)
         with evaluating(self.model):
             logits = self.model(
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=(mask.cumsum(1) - 1).clamp(min=0)[:, shared:],
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=keep,
                 **{self._cache: cache},
-            ).logits[:, -1]
+            ).logits
         return logits, cache, mask
 
     def _prefix(self, ids: list[int]) -> Any:

@@ -32,8 +32,8 @@ class RerankChecks:
         """What makes learning short and models small, where a method has such fields."""
         fields = method.__dataclass_fields__
         small = {name: value for name, value in SMALL.items() if name in fields}
-        if "model" in fields and fields["model"].default == "smollm2":
-            small["model"] = str(tiny_decoder())
+        if "model" in fields and fields["model"].default in TINY:
+            small["model"] = TINY[fields["model"].default]()
         return small
 
     def examples(self) -> Sequence[Example]:
@@ -126,7 +126,7 @@ SMALL: dict[str, Any] = {
 
 
 @cache
-def tiny_decoder() -> Path:
+def tiny_decoder() -> str:
     """A folder with a language model of random weights that has room for a prompt of some passages."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -149,7 +149,11 @@ def tiny_decoder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="etude-tiny-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     models.save(model, tokenizer, folder)
-    return folder
+    return str(folder)
+
+
+TINY: dict[str, Callable[[], str]] = {"smollm2": tiny_decoder, "minilm": lambda: "mini-bert"}
+"""Small models that stand for the defaults of methods."""
 
 
 def _judged(*names: str) -> Judged:
