@@ -122,10 +122,12 @@ class ColBERTXM:
 
         return LateEngine(retriever, self.find, self.bits, self.lists, learnt=True)  # type: ignore[arg-type]
 
-    def find(self, segments: Sequence[Segment], query: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def find(
+        self, segments: Sequence[Segment], query: Tensor, k: int, allowed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Positions and scores of the best ``k`` documents for token vectors ``[query tokens, width]``."""
         from etude.search.late.search import gather, retrieve, top
 
-        found = retrieve(segments, query, self.tokens, self.probes or None)
+        found = retrieve(segments, query, self.tokens, self.probes or None, allowed)
         candidates = top(found.documents, found.scores, max(k, self.candidates))[0].sort().values
         return top(candidates, gather(segments, query, candidates), k)
