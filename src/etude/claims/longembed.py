@@ -7,8 +7,9 @@ novels for 200 steps of 4 pairs where the paper has three epochs of batches of 5
 
 The rotary encoder has 2 million numbers, reads 64 tokens, and is trained under each seed; it is stretched to
 512. It finds pass keys by the words of a name alone, so that positions cannot matter: in a first look all
-ways of stretching them found the same 58 of 60. Which of them keeps what it has learnt of order is therefore asked
-by who gave a key to whom, where every second document says the reverse in the same words; pass keys are reported.
+ways of stretching them found the same 58 of 60. Which of them keeps what it has learnt of order is therefore
+asked by who gave a key to whom, where every second document says the reverse in the same words; pass keys are
+reported.
 """
 
 from __future__ import annotations
