@@ -114,6 +114,20 @@ class Generator:
             raise InputError("tokens", f"{tokens} leave no room for a prompt in {limit} positions")
         return room
 
+    def framed(self, text: str) -> str:
+        """What a user says, up to where the model is to answer; the text and a new line if it has no chat.
+
+        Examples
+        --------
+        >>> import etude
+        >>> Generator(*etude.models.load("nano-llama")).framed("Who?")
+        'Who?\\n'
+        """
+        if not getattr(self.tokenizer, "chat_template", None):
+            return text + "\n"
+        messages = [{"role": "user", "content": text}]
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
     def cut(self, text: str, tokens: int) -> str:
         """The beginning of a text, of that many tokens at most."""
         ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
