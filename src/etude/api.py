@@ -64,8 +64,9 @@ def run(
 
 
 def compare(
-    methods: Iterable[str | Any],
+    methods: Iterable[str | Any] = (),
     *,
+    task: str | None = None,
     seeds: int | Iterable[int] = 3,
     settings: Settings | None = None,
     baselines: bool = True,
@@ -82,6 +83,8 @@ def compare(
     Parameters
     ----------
     methods : names from `etude.methods`, or instances of methods; all of one task.
+    task : the name of that task, where several have methods of these names. Without methods all of the task
+        are taken that can run on the inputs.
     seeds : how many seeds, from 0, or the seeds.
     settings : values to try for each field: ``{"ratio": [0.1, 0.2]}`` for every method that has the
         field, ``{"flap.ratio": [0.2]}`` for one; several make a grid. Values may be text.
@@ -106,18 +109,21 @@ def compare(
     from etude.engine.compare import compare as engine
 
     asked = list(methods)
-    task = common_task(asked)
-    chosen = with_baselines(asked, task) if baselines else asked
+    everything = task is not None and not asked
+    asked = asked if task is None else of_task(asked, task)
+    frame = common_task(asked)
+    chosen = with_baselines(asked, frame) if baselines else asked
     found = engine(
-        grid(chosen, settings or {}, task.name),
-        task,
-        build(task.inputs, inputs),
+        grid(chosen, settings or {}, frame.name),
+        frame,
+        build(frame.inputs, inputs),
         seeds=range(seeds) if isinstance(seeds, int) else seeds,
         store=store,
         jobs=jobs,
         keep=keep,
         fresh=fresh,
         on=on,
+        fitting=everything,
     )
     if out is not None:
         from etude.engine.report import write
@@ -182,6 +188,19 @@ def common_task(methods: Sequence[str | Any]) -> Task:
             "methods", f"are of several tasks; write {' or '.join(common)} before one: task/name"
         )
     return catalog.task(common[0])
+
+
+def of_task(methods: Sequence[str | Any], task: str) -> list[str | Any]:
+    """Methods by the full names that they have in a task; all of the task if none is given.
+
+    Examples
+    --------
+    >>> of_task(["wanda", "prune/dense"], "prune")
+    ['prune/wanda', 'prune/dense']
+    """
+    known = catalog.methods_of(task)
+    named = (each if not isinstance(each, str) or each in known else f"{task}/{each}" for each in methods)
+    return [*named] or [*known]
 
 
 def with_baselines(methods: Iterable[str | Any], task: Task) -> list[str | Any]:

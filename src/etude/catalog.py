@@ -145,6 +145,23 @@ def tasks_of(name: str) -> list[str]:
     raise unknown("method", name, method_names())
 
 
+def methods_of(task: str) -> list[str]:
+    """All methods of a task, as ``task/name``, without importing Etude's own.
+
+    Raises
+    ------
+    InputError : with the nearest names, if there is no such task.
+
+    Examples
+    --------
+    >>> methods_of("prune")[:2]
+    ['prune/d-pruner', 'prune/dense']
+    """
+    if found := sorted(name for name, each in _pairs() if each == task):
+        return [f"{task}/{name}" for name in found]
+    raise unknown("task", task, {each for _, each in _pairs()})
+
+
 def method_names() -> list[str]:
     """The names of all methods, ``task/name`` where several tasks have it, without importing Etude's own."""
     return sorted(name for _, name in _names(_pairs()))

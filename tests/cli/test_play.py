@@ -107,6 +107,15 @@ def test_compare_adds_baselines_and_resumes(etude, tmp_path: Path) -> None:
     assert all(row["started"] > before[row["key"]] for row in etude("runs --json").json)
 
 
+def test_compare_of_a_task(etude) -> None:
+    answer = etude("compare toy-median --task toy --no-baselines --seeds 1 --json")
+    assert [row["label"] for row in answer.json["rows"]] == ["toy-median"]
+    assert "--numbers" in etude("compare --task toy --help").out
+    answer = etude("compare --task tok")
+    assert answer.code == 2
+    assert "task: unknown 'tok'" in answer.err
+
+
 def test_compare_over_a_grid(etude) -> None:
     line = "compare toy-mean toy-slow --no-baselines --seeds 1 --jobs 1 --json"
     answer = etude(f"{line} --set share=0.2,1 --set toy-slow.steps=0")

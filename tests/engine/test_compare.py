@@ -148,6 +148,21 @@ def test_bad_input_is_refused_before_any_work(
     assert not log.started
 
 
+def test_methods_that_do_not_fit_may_be_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(method: Any, *_: Any) -> None:
+        if isinstance(method, ToyMedian):
+            raise InputError("numbers", "no median of these")
+
+    monkeypatch.setattr("etude.engine.compare.admit", refuse)
+    found = compare([ToyMean(), ToyMedian()], TASK, INPUTS, seeds=(0,), store=store, jobs=1, fitting=True)
+    assert [row.label for row in found.rows()] == ["toy-mean"]
+    assert found.left_out == found.to_json()["left_out"] == {"toy-median": "numbers: no median of these"}
+    with pytest.raises(InputError, match="no median"):
+        compare([ToyMedian()], TASK, INPUTS, seeds=(0,), store=store, jobs=1, fitting=True)
+    with pytest.raises(InputError, match="no median"):
+        compare([ToyMean(), ToyMedian()], TASK, INPUTS, seeds=(0,), store=store, jobs=1)
+
+
 def test_everything_goes_into_json(store: Store) -> None:
     found = compare([ToyMean(), ToyFail()], TASK, INPUTS, seeds=(0, 1), store=store, jobs=1).to_json()
     assert found["task"] == "toy"

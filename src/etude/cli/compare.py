@@ -19,6 +19,7 @@ from etude.cli.flags import (
     known_methods,
     method_in,
     open_store,
+    value_of,
     whole,
     with_flags,
 )
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:
     """``etude compare`` with the flags of the task of the method that ``tokens`` name."""
-    name = method_in(tokens)
-    if name is None:
+    asked, name = value_of("--task", tokens), method_in(tokens)
+    if asked is None and name is None:
         return with_flags(compare, [], f"{compare.__doc__}\n\n{known_methods()}")
-    named = [token for token in tokens if token in (name, *catalog.bare_names())]
+    named = [token for token in tokens if token in (name, *catalog.bare_names()) and token != asked]
+    named = named if asked is None else catalog.methods_of(asked)
     task = api.common_task(named)
     text = f"{compare.__doc__}\n\n{_settable(named, task.name)}"
     return with_flags(compare, flags(task.inputs, INPUTS), text)
@@ -45,6 +47,10 @@ def command(tokens: Sequence[str]) -> Callable[..., None]:
 
 def compare(
     *methods: Annotated[str, Parameter(help="names of methods of one task", negative=())],
+    task: Annotated[
+        str | None,
+        Parameter(help="the methods' task; without methods, all of it", group=OPTIONS, show_default=False),
+    ] = None,
     seeds: Annotated[int, whole("how many seeds", 1, OPTIONS)] = 3,
     set_: Annotated[
         tuple[str, ...],
@@ -90,6 +96,7 @@ def compare(
     with shown():
         found = api.compare(
             methods,
+            task=task,
             seeds=seeds,
             settings=parse_settings(set_),
             baselines=baselines,
@@ -148,6 +155,8 @@ def _show(found: Comparison, written: Mapping[str, Path], records: Records) -> N
     out = console()
     out.print(table(found, width=out.width))
     kept = [record.artifact for record in found.records if record.artifact and record.status == "done"]
+    for name, reason in found.left_out.items():
+        out.print(f"left out   {name}: {reason}", soft_wrap=True, markup=False)
     rows = [("report", written["html"]), ("records", f"{records.place} (etude runs)")]
     if kept:
         rows.append(("artifacts", f"{records.artifacts} ({len(kept)} kept)"))

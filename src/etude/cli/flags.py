@@ -100,6 +100,22 @@ def method_in(tokens: Sequence[str]) -> str | None:
     return next((token for token in tokens if token in known), None)
 
 
+def value_of(flag: str, tokens: Sequence[str]) -> str | None:
+    """What a flag is given on a command line, before it is parsed.
+
+    Examples
+    --------
+    >>> value_of("--task", ["--task", "prune"]), value_of("--task", ["--task=prune"])
+    ('prune', 'prune')
+    """
+    for token, after in zip(tokens, [*tokens[1:], ""], strict=True):
+        if token == flag:
+            return after
+        if token.startswith(f"{flag}="):
+            return token.partition("=")[2]
+    return None
+
+
 def known_methods() -> str:
     """All methods in a sentence, for the help of commands that name none."""
     return f"Methods: {', '.join(catalog.method_names())}."

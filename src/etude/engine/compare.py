@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -36,6 +36,7 @@ class Comparison:
     methods : the settings, in the order in which they are shown.
     seeds : the seeds of each.
     records : a record for each run, done or failed, by setting and seed.
+    left_out : methods that cannot run on these inputs, and why.
     """
 
     task: Task
@@ -43,6 +44,7 @@ class Comparison:
     methods: tuple[Any, ...]
     seeds: tuple[int, ...]
     records: tuple[Record, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -71,6 +73,7 @@ class Comparison:
             "metrics": [dataclasses.asdict(metric) for metric in self.metrics],
             "rows": [row_json(row) for row in self.rows()],
             "runs": [record.to_json() for record in self.records],
+            "left_out": dict(self.left_out),
         }
 
 
@@ -85,6 +88,7 @@ def compare(
     keep: Keep = "first",
     fresh: bool = False,
     on: str = "",
+    fitting: bool = False,
 ) -> Comparison:
     """Run every method under every seed, but only what the store does not hold.
 
@@ -103,6 +107,7 @@ def compare(
     fresh : run again what the store holds.
     on : "ray", or "ray:ADDRESS" for an existing cluster, instead of processes of this machine; its nodes must
         reach the store, and see the same files.
+    fitting : leave out methods that cannot run on these inputs, as long as some can.
 
     Raises
     ------
@@ -114,8 +119,7 @@ def compare(
     workers = cores() if jobs is None else jobs
     cluster = on_ray(on, workers) if on else None
     case = task.open(inputs)
-    for method in grid:
-        admit(method, task, case, seeds)
+    grid, left_out = _admitted(grid, task, case, seeds, fitting)
     store = Store() if store is None else store
     records: dict[str, Record | None] = {}
     todo: list[_Job] = []
@@ -133,7 +137,26 @@ def compare(
     with closing(_run_all(runner, todo, case, store, workers, cluster)) as results:
         for record in track(results, f"comparing {task.title}", total=len(todo)):
             records[record.key] = record
-    return Comparison(task, inputs, grid, seeds, tuple(r for r in records.values() if r is not None))
+    done = tuple(record for record in records.values() if record is not None)
+    return Comparison(task, inputs, grid, seeds, done, left_out)
+
+
+def _admitted(
+    methods: tuple[Any, ...], task: Task, case: Case, seeds: tuple[int, ...], fitting: bool
+) -> tuple[tuple[Any, ...], dict[str, str]]:
+    """The methods that can run; and if others may be left out, those that cannot, with the reason."""
+    admitted, refused = [], {}
+    for method in methods:
+        try:
+            admit(method, task, case, seeds)
+            admitted.append(method)
+        except InputError as error:
+            if not fitting:
+                raise
+            refused[method.name] = error
+    if not admitted:
+        raise next(iter(refused.values()))
+    return tuple(admitted), {name: str(error) for name, error in refused.items()}
 
 
 def _check_grid(methods: Sequence[Any], seeds: Sequence[int], jobs: int | None, keep: str) -> None:
