@@ -69,24 +69,45 @@ def small(tokens: int, *, width: int, layers: int, seed: int) -> Any:
     >>> small(300, width=64, layers=1, seed=0).num_parameters()
     134464
     """
-    from transformers import T5Config, T5ForConditionalGeneration
+    from transformers import T5ForConditionalGeneration
 
-    settings: dict[str, Any] = dict(
-        vocab_size=tokens,
-        d_model=width,
-        d_kv=32,
-        d_ff=4 * width,
-        num_heads=width // 32,
-        num_layers=layers,
-        num_decoder_layers=layers,
-        dropout_rate=0.1,
-        pad_token_id=0,
-        eos_token_id=1,
-        decoder_start_token_id=0,
-    )
     with seeded(seed):
-        model: Any = T5ForConditionalGeneration(T5Config(**settings))
+        model: Any = T5ForConditionalGeneration(_config(tokens, width, layers))
     return model.eval()
+
+
+def encoder_of(tokens: int, *, width: int, layers: int, seed: int) -> Any:
+    """The encoder of such a T5 alone.
+
+    Examples
+    --------
+    >>> encoder_of(300, width=64, layers=1, seed=0).num_parameters()
+    68608
+    """
+    from transformers import T5EncoderModel
+
+    with seeded(seed):
+        model: Any = T5EncoderModel(_config(tokens, width, layers))
+    return model.eval()
+
+
+def _config(tokens: int, width: int, layers: int) -> Any:
+    from transformers import T5Config
+
+    settings: dict[str, Any] = {
+        "vocab_size": tokens,
+        "d_model": width,
+        "d_kv": 32,
+        "d_ff": 4 * width,
+        "num_heads": width // 32,
+        "num_layers": layers,
+        "num_decoder_layers": layers,
+        "dropout_rate": 0.1,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "decoder_start_token_id": 0,
+    }
+    return T5Config(**settings)
 
 
 def spelled(tokenizer: Any, texts: Sequence[str], longest: int) -> list[list[int]]:
