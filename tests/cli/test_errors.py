@@ -52,7 +52,7 @@ MISTAKES = {
     "claim": "papers: name papers or give --all, not both",
     "claim flap --all": "papers: name papers or give --all, not both",
     "claim flp": "paper: unknown 'flp'; did you mean flap",
-    "claim xtr": "claim: XTR has no claim to check yet",
+    "claim retro": "claim: RETRO has no claim to check yet",
     "runs feed": "run: no run begins with 'feed'",
     "runs --delete feed": "run: no run begins with 'feed'",
     "runs --limit 0": "limit: 0 is not >= 1",

@@ -92,9 +92,35 @@ def imputed(similarities: Tensor, owners: Tensor, tokens: int, size: int) -> Ret
         )
     floors = _last(similarities, tokens)
     retrieved = (similarities >= floors).any(1).nonzero()[:, 0]
-    documents, places = _distinct(owners[retrieved].long(), size)
+    documents, places = _distinct(owners.index_select(0, retrieved).long(), size)
     matches = floors.repeat(len(documents), 1)
-    matches.scatter_reduce_(0, places[:, None].expand(-1, len(floors)), similarities[retrieved], "amax")
+    near = similarities.index_select(0, retrieved)
+    matches.scatter_reduce_(0, places[:, None].expand_as(near), near, "amax")
+    return Retrieved(documents, matches, floors)
+
+
+def listed(similarities: Tensor, owners: Tensor, size: int) -> Retrieved:
+    """The same from lists of retrieved tokens, as an index of nearest neighbours gives them.
+
+    Parameters
+    ----------
+    similarities : of the tokens that each query token retrieved, ``[query tokens, tokens]``, in any order.
+    owners : their documents; -1 where an index found no more.
+    size : documents in all.
+
+    Examples
+    --------
+    >>> found = listed(torch.tensor([[0.9, 0.8], [0.7, -1.0]]), torch.tensor([[0, 1], [1, -1]]), size=2)
+    >>> found.matches
+    tensor([[0.9000, 0.7000],
+            [0.8000, 0.7000]])
+    """
+    real = owners >= 0
+    floors = similarities.masked_fill(~real, torch.inf).amin(1)
+    documents, places = _distinct(owners[real], size)
+    matches = floors.repeat(len(documents), 1)
+    query_tokens = torch.arange(len(owners))[:, None].expand_as(owners)[real]
+    matches.view(-1).scatter_reduce_(0, places * len(owners) + query_tokens, similarities[real], "amax")
     return Retrieved(documents, matches, floors)
 
 

@@ -81,11 +81,11 @@ class Segment:
         lengths = self.lists[visited + 1] - self.lists[visited]
         tokens = ranges(self.lists[visited], lengths)
         if self.codec is None:
-            similarities = self.codes[tokens] @ vectors.T
+            similarities = self.codes.index_select(0, tokens) @ vectors.T
         else:
-            similarities = self.codec.products(self.codes[tokens], vectors)
+            similarities = self.codec.products(self.codes.index_select(0, tokens), vectors)
             similarities += torch.repeat_interleave(to_lists[visited], lengths, 0)
-        return similarities, self.owners[tokens]
+        return similarities, self.owners.index_select(0, tokens)
 
     def similarities(self, vectors: Tensor, documents: Tensor) -> tuple[Tensor, Tensor]:
         """Of the vectors with all tokens of some documents.
@@ -95,12 +95,13 @@ class Segment:
         (similarities ``[tokens, vectors]``, lengths ``[documents]``) : the tokens in the order of the text.
         """
         lengths = self.starts[documents + 1] - self.starts[documents]
-        tokens = self.places[ranges(self.starts[documents], lengths)].long()
+        tokens = self.places.index_select(0, ranges(self.starts[documents], lengths)).long()
+        codes = self.codes.index_select(0, tokens)
         if self.codec is None:
-            return self.codes[tokens] @ vectors.T, lengths
+            return codes @ vectors.T, lengths
         lists = torch.searchsorted(self.lists, tokens, right=True) - 1
-        products = self.codec.products(self.codes[tokens], vectors)
-        return products + (self.centroids @ vectors.T)[lists], lengths
+        to_lists = (self.centroids @ vectors.T).index_select(0, lists)
+        return self.codec.products(codes, vectors).add_(to_lists), lengths
 
 
 def write_segment(folder: Path, vectors: NDArray[np.float32], lengths: Tensor, bits: int, lists: int) -> None:

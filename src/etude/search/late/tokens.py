@@ -53,7 +53,7 @@ class Tokens:
     def take(self, texts: Tensor) -> Tokens:
         """Some of the texts, in the order asked for."""
         lengths = self.lengths[texts]
-        return Tokens(self.vectors[ranges(self.starts[texts], lengths)], lengths)
+        return Tokens(self.vectors.index_select(0, ranges(self.starts[texts], lengths)), lengths)
 
 
 def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
