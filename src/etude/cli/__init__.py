@@ -79,7 +79,13 @@ def application(arguments: list[str]) -> App:
     return app
 
 
-WITH_FLAGS = {"run": "METHOD ", "compare": "METHOD... ", "claim": "PAPER... ", "sensitivity": ""}
+WITH_FLAGS = {
+    "run": "METHOD ",
+    "compare": "METHOD... ",
+    "claim": "PAPER... ",
+    "sensitivity": "",
+    "index": "CORPUS ",
+}
 """Commands whose flags depend on what they are called with: their modules have ``command(tokens)``."""
 
 COMMANDS = {
@@ -93,6 +99,8 @@ COMMANDS = {
         "etude.cli.sensitivity:sensitivity",
         "Tell what a model loses to weights and inputs of fewer bits.",
     ),
+    "index": ("etude.cli.index:index", "Index documents, to be searched."),
+    "ask": ("etude.cli.ask:ask", "Find the documents of an index that answer a question."),
     "search-serve": ("etude.cli.search_serve:search_serve", "Serve an index over HTTP."),
     "runs": ("etude.cli.runs:runs", "List, show or delete recorded runs."),
     "doctor": ("etude.cli.doctor:doctor", "Tell what is installed, what is missing and how to get it."),

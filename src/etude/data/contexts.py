@@ -1,7 +1,7 @@
 """Questions with documents found beforehand, as Rankify and DPR distribute them.
 
 A file is a list of ``{"question", "answers", "ctxs": [{"id", "title", "text", "score"}]}``, as ``.json`` or
-one question a line as ``.jsonl``, perhaps gzipped. Where contexts have no text, as in some of Rankify's files,
+one question a line as ``.jsonl``, perhaps gzipped. Where contexts have no text, as in some files of Rankify,
 it stands in the corpus that was searched, under the same identifier.
 """
 

@@ -38,6 +38,10 @@ Language = Literal[
     "swedish",
 ]
 _WORD = re.compile(r"(?u)\b\w\w+\b")
+_ENGLISH = (
+    "a an and are as at be but by for if in into is it no not of on or such that the their then there these "
+    "they this to was will with"
+)
 _BATCH = 4096
 _NO_ROWS, _NO_COUNTS = np.empty(0, np.int32), np.empty(0, np.uint8)
 
@@ -254,9 +258,11 @@ def stemmer(language: Language) -> Callable[[str], str]:
 
 @cache
 def stop_words(language: Language) -> frozenset[str]:
-    """Words that say little, as ``bm25s`` lists them."""
-    from bm25s import stopwords
-
+    """Words that say little, as ``bm25s`` lists them; for English they are Lucene's."""
     if language == "none":
         return frozenset()
-    return frozenset(getattr(stopwords, f"STOPWORDS_{'EN' if language == 'english' else language.upper()}"))
+    if language == "english":  # without bm25s, which takes seconds to import
+        return frozenset(_ENGLISH.split())
+    from bm25s import stopwords
+
+    return frozenset(getattr(stopwords, f"STOPWORDS_{language.upper()}"))
