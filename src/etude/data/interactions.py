@@ -101,8 +101,9 @@ def groups(
         kind, had = draw.randrange(kinds), list[int]()
         while len(had) < 6 + len(sequences) % 7:
             left = [item for item in members[kind] if item not in had]
-            had.append(draw.choice(left))
-            kind = kind if draw.random() < stay else (kind + 1) % kinds
+            if left:
+                had.append(draw.choice(left))
+            kind = kind if left and draw.random() < stay else (kind + 1) % kinds
         sequences.append(tuple(had))
     told = [kind if draw.random() < known else draw.randrange(kinds) for kind in group]
     nouns = (

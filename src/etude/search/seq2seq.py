@@ -27,7 +27,7 @@ def vocabulary(texts: Iterable[str], size: int, special: Sequence[str] = ()) -> 
     ----------
     texts : to learn from.
     size : tokens at most, but never fewer than the 256 bytes, two of its own and ``special``.
-    special : tokens that are never split, nor made of other text.
+    special : tokens that are never split, nor made of other text; spaces before them are theirs.
 
     Returns
     -------
@@ -36,10 +36,10 @@ def vocabulary(texts: Iterable[str], size: int, special: Sequence[str] = ()) -> 
     Examples
     --------
     >>> tokenizer = vocabulary(["red harbour", "red museum"], 300, ["[START_ENT]"])
-    >>> tokenizer.decode(tokenizer("red [START_ENT] tram")["input_ids"]).strip()
-    'red [START_ENT] tram'
+    >>> tokenizer.convert_ids_to_tokens(tokenizer("red [START_ENT] harbour")["input_ids"])
+    ['Ġred', '[START_ENT]', 'Ġharbour']
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
@@ -47,7 +47,7 @@ def vocabulary(texts: Iterable[str], size: int, special: Sequence[str] = ()) -> 
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
-        special_tokens=[PAD, END, *special],
+        special_tokens=[PAD, END, *(AddedToken(each, lstrip=True, special=True) for each in special)],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -56,7 +56,6 @@ def vocabulary(texts: Iterable[str], size: int, special: Sequence[str] = ()) -> 
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=END,
-        additional_special_tokens=list(special),
         clean_up_tokenization_spaces=False,
     )
 
