@@ -240,3 +240,11 @@ def test_questions_that_wait_go_together(folder: Path, monkeypatch: pytest.Monke
         asked = [pool.submit(client.get, "/search", params={"q": f"wing{i % 20}", "k": 1}) for i in range(30)]
         assert [ids(answer.result().json()) for answer in asked] == [[f"d{i % 20}"] for i in range(30)]
         assert time.monotonic() - begin < 3  # one by one, two threads take 3 s
+
+
+def test_no_answer_waits_for_an_acknowledgement(running: httpx.Client) -> None:
+    """Nagle's algorithm would hold each back for 40 ms."""
+    begin = time.monotonic()
+    for _ in range(60):
+        running.get("/search", params={"q": "wing3"})
+    assert time.monotonic() - begin < 2
