@@ -27,7 +27,7 @@ from etude.search.long import (
 )
 from etude.search.long.checks import PROSE, TARGET, TEXTS, WINDOW, _learned, _rotary
 from etude.search.long.growing import positions_of
-from etude.search.long.haystacks import lessons, needles, passkeys
+from etude.search.long.haystacks import handovers, lessons, needles, passkeys
 from etude.search.long.sets import novels
 from etude.search.long.task import TASK, Inputs
 
@@ -163,6 +163,14 @@ def test_what_is_hidden_stands_where_it_is_said_to(make: Any) -> None:
         assert min(len(row) for row in rows) > 115
 
 
+def test_handovers_say_the_reverse_in_the_same_words() -> None:
+    hay = handovers(_learned().tokenizer, 64, 5, 5, 0)
+    for one, other in ((0, 1), (2, 3)):
+        words = [sorted(hay.questions[place].rstrip("?").split()) for place in (one, other)]
+        assert words[0] == words[1] and hay.questions[one] != hay.questions[other]
+    assert all(q.rstrip("?") in hay.documents[a] for q, a in zip(hay.questions, hay.answers, strict=True))
+
+
 def test_people_of_lessons_are_not_those_of_judgement() -> None:
     tokenizer = _learned().tokenizer
     learnt = {
@@ -195,6 +203,25 @@ def test_inputs_are_refused_by_name(field: str, changes: dict[str, Any]) -> None
         field = "target"
     with pytest.raises(InputError, match=f"^{field}:"):
         Inputs(**changes)
+
+
+@pytest.mark.parametrize(
+    ("field", "method", "encoder", "target"),
+    [
+        ("encoder", NTK(), _learned, TARGET),
+        ("encoder", SelfExtend(), _learned, TARGET),
+        ("encoder", TUNING, _rotary, TARGET),
+        ("group", SelfExtend(group=2, neighbours=16), _rotary, 8 * WINDOW),
+        ("target", SelfExtend(neighbours=WINDOW), _rotary, 8 * WINDOW),
+        ("target", GroupedPositions(), _rotary, WINDOW - 1),
+    ],
+)
+def test_what_does_not_fit_an_encoder_is_refused_by_name(
+    field: str, method: Any, encoder: Any, target: int
+) -> None:
+    given = {"documents": [PROSE, TEXTS[1]]} if method.name == "position-tuning" else {}
+    with pytest.raises(InputError, match=f"^{field}:"):
+        method.extend(encoder(), target, **given)
 
 
 def test_a_target_below_the_window_is_refused_before_any_work() -> None:

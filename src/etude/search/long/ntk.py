@@ -46,10 +46,15 @@ class NTK:
     factor: Annotated[float | None, at.Ge(1)] = None
     temperature: bool = True
 
-    def extend(self, encoder: Embedder, target: int) -> LongEncoder:
-        """Stretch the window to ``target`` tokens."""
+    def check(self, encoder: Embedder, target: int) -> None:
+        """Raise `InputError` if the encoder has no rotary positions, or the target is below its window."""
         check_embedder(encoder)
         check_target(target, encoder.window)
+        check_rotary(encoder.model)
+
+    def extend(self, encoder: Embedder, target: int) -> LongEncoder:
+        """Stretch the window to ``target`` tokens."""
+        self.check(encoder, target)
         base = float(check_rotary(encoder.model)["rope_theta"])
         extension = Extension(encoder.window, target, temperature=self.temperature)
         factor = self.factor or (math.ceil(1.25 * extension.scale) if extension.scale > 1 else 1)

@@ -79,13 +79,18 @@ class PositionTuning:
     words: Annotated[int, at.Ge(10)] = 128
     temperature: bool = True
 
-    def extend(self, encoder: Embedder, target: int, documents: Sequence[str]) -> LongEncoder:
-        """Stretch the window to ``target`` tokens, and learn the new positions from documents."""
+    def check(self, encoder: Embedder, target: int) -> None:
+        """Raise `InputError` if the encoder has no learned positions, or the target is below its window."""
         check_embedder(encoder)
         check_target(target, encoder.window)
-        known = positions_of(encoder.model)
-        if known is None:
+        if positions_of(encoder.model) is None:
             raise InputError("encoder", f"{type(encoder.model).__name__} has no learned positions to tune")
+
+    def extend(self, encoder: Embedder, target: int, documents: Sequence[str]) -> LongEncoder:
+        """Stretch the window to ``target`` tokens, and learn the new positions from documents."""
+        self.check(encoder, target)
+        known = positions_of(encoder.model)
+        assert known is not None
         found = self._pairs(encoder, documents)
         between = self.start == "interpolated"
         extension = Extension(

@@ -51,19 +51,27 @@ class SelfExtend:
     neighbours: Annotated[int | None, at.Ge(0)] = None
     temperature: bool = True
 
-    def extend(self, encoder: Embedder, target: int) -> LongEncoder:
-        """Stretch the window to ``target`` tokens."""
+    def check(self, encoder: Embedder, target: int) -> None:
+        """Raise `InputError` if the encoder has no rotary positions, or has not learnt such distances."""
         check_embedder(encoder)
         check_target(target, encoder.window)
         check_rotary(encoder.model)
-        plain = Extension(encoder.window, target, temperature=self.temperature)
-        group = self.group or (plain.scale + 1 if plain.scale > 1 else 1)
-        near = encoder.window // plain.scale if self.neighbours is None else self.neighbours
+        stretched = self._extension(encoder, target)
+        group, near = stretched.group, stretched.neighbours
         longest = (target - 1) // group + near - near // group
         if longest > encoder.window:
             raise InputError(
                 "group" if self.group else "target",
                 f"distances of up to {longest} are more than the encoder has learnt, {encoder.window}",
             )
-        extension = replace(plain, group=group, neighbours=near)
-        return LongEncoder.of(encoder, encoder.model, extension)
+
+    def extend(self, encoder: Embedder, target: int) -> LongEncoder:
+        """Stretch the window to ``target`` tokens."""
+        self.check(encoder, target)
+        return LongEncoder.of(encoder, encoder.model, self._extension(encoder, target))
+
+    def _extension(self, encoder: Embedder, target: int) -> Extension:
+        plain = Extension(encoder.window, target, temperature=self.temperature)
+        group = self.group or (plain.scale + 1 if plain.scale > 1 else 1)
+        near = encoder.window // plain.scale if self.neighbours is None else self.neighbours
+        return replace(plain, group=group, neighbours=near)

@@ -160,7 +160,9 @@ class LongCase:
         return self._stacks[seed]
 
     def check(self, method: Any) -> None:
-        """Positions that a method needs are looked for when it begins."""
+        """Raise `InputError` if the method is for other positions, or cannot reach the target."""
+        if hasattr(method, "check"):
+            method.check(self._loaded, self.inputs.target)
 
     def trial(self, seed: int) -> LongTrial:
         """Documents of its own."""
