@@ -1,13 +1,13 @@
-"""Reading four windows that a small model chooses ranks as reading all of them does, in a quarter of the time.
+"""Four windows that a small model chooses rank as all of them do, in a quarter of the time.
 
 Long documents are put together from paragraphs of XQuAD (`etude.data.long_documents`): 36 windows on average,
-the answer in one or two of them, anywhere. The cross-encoder is mini-bert, trained here on 119 questions; whole
-documents of 24 of these teach the second and the third step. What is set beside IDCM differs in who chooses
-the windows, and reads them with the same cross-encoder.
+the answer in one or two of them, anywhere. The cross-encoder is mini-bert, trained here on 119 questions;
+whole documents of 24 of these teach the second and the third step. What is set beside IDCM differs in who
+chooses the windows, and reads them with the same cross-encoder.
 
-What it saves depends on how much dearer the cross-encoder is than the small model. mini-bert is tiny, so time
-is judged with MiniLM (6 layers of 384 features; the paper has DistilBERT's 6 of 768), and with untrained parts,
-which take as long as trained ones.
+What it saves depends on how much dearer the cross-encoder is than the small model. mini-bert is tiny, so
+time is judged with MiniLM (6 layers of 384 features; the paper has DistilBERT's 6 of 768), and with untrained
+parts, which take as long as trained ones.
 """
 
 from __future__ import annotations

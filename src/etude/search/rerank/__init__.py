@@ -10,6 +10,7 @@ from etude.search.rerank.idcm import IDCM
 from etude.search.rerank.maxsim import MaxSim
 from etude.search.rerank.monot5 import MonoT5
 from etude.search.rerank.prp import PRP
+from etude.search.rerank.pyramid_ernie import PyramidERNIE
 from etude.search.rerank.query_likelihood import QueryLikelihood
 from etude.search.rerank.rankgpt import RankGPT
 from etude.search.rerank.reranking import Ranking, Reranker, load_reranker, rerank
@@ -24,6 +25,7 @@ __all__ = [
     "FullRanking",
     "MaxSim",
     "MonoT5",
+    "PyramidERNIE",
     "QueryLikelihood",
     "RankGPT",
     "Ranking",
