@@ -94,7 +94,7 @@ class First:
     ) -> Reranker:
         """Train on judged queries and what the first stage finds for them; without any, nothing is learnt."""
         engine = self.engine()
-        if judged is None:
+        if judged is None or not self.epochs:
             return Reranker(self, engine)
         documents = checked(corpus, judged, run)
         lessons = lessons_of(judged, documents, run or {}, self.window, seed)

@@ -103,7 +103,7 @@ class FullRanking:
     ) -> Reranker:
         """Train on the teacher's rankings of what the first stage finds; without any, nothing is learnt."""
         engine = self.engine()
-        if judged is None:
+        if judged is None or not self.epochs:
             return Reranker(self, engine)
         documents = checked(corpus, judged, run)
         lessons = self.lessons(judged, documents, run or {}, seed)

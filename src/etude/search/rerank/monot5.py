@@ -78,7 +78,7 @@ class MonoT5:
     ) -> Reranker:
         """Train on judged queries and what the first stage finds for them; without any, nothing is learnt."""
         engine = self.engine()
-        if judged is None:
+        if judged is None or not self.epochs:
             return Reranker(self, engine)
         pairs = judged_pairs(judged, checked(corpus, judged, run), run or {}, self.negatives, seed)
         return Reranker(self, self._taught(engine, pairs, seed))

@@ -25,11 +25,13 @@ class Inputs:
 
     Parameters
     ----------
-    data : a named collection (adi, cacm, cisi, cranfield, npl), or a folder in the layout of BEIR.
+    data : a named collection (adi, cacm, cisi, cranfield, npl), a folder in the layout of BEIR, or
+        "topics-n", made up for small models, with n judged documents for each query.
     first : the retriever that finds the candidates.
     depth : how many candidates of a query are ranked.
     train : share of the judged queries to learn from, in [0, 1); a new draw for each seed.
     queries : how many of the other queries to ask at most, the first of them; 0 for all.
+    shuffled : whether the candidates of the other queries are put in random order, to see what depends on it.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class Inputs:
     depth: Annotated[int, at.Ge(1)] = 100
     train: Annotated[float, at.Interval(ge=0, lt=1)] = 0.0
     queries: Annotated[int, at.Ge(0)] = 0
+    shuffled: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -90,8 +93,10 @@ class RerankCase:
     def collection(self) -> Collection:
         """Documents, queries, judgements."""
         from etude.data.collections import load_collection
+        from etude.search.rerank import topics
 
-        return load_collection(self.inputs.data)
+        pool = topics.pool_of(self.inputs.data)
+        return load_collection(self.inputs.data) if pool is None else topics.collection(pool=pool)
 
     @cached_property
     def documents(self) -> Mapping[str, Document]:
@@ -177,7 +182,7 @@ class RerankTrial:
         from etude.search.measures import measure
         from etude.search.rerank.reranking import rerank
 
-        found, counts = self.case.found(self.seed), {}
+        found, counts = self._candidates(), {}
 
         def reranked(one: Mapping[str, str]) -> Run:
             (query,) = one
@@ -200,6 +205,18 @@ class RerankTrial:
         figures = dict(own(asked, self.run, self.test.qrels)) if own else {}
         figures |= {"ndcg": quality["nDCG@10"], "ndcg5": quality["nDCG@5"], "rr": quality["RR@10"]}
         return {**figures, "ms": times["p50_ms"], **mean}
+
+    def _candidates(self) -> Run:
+        """What the first stage found, as it stands or shuffled."""
+        import random
+
+        found, draw = self.case.found(self.seed), random.Random(self.seed)
+        if not self.case.inputs.shuffled:
+            return found
+        return {
+            query: {name: -float(place) for place, name in enumerate(draw.sample([*ranking], len(ranking)))}
+            for query, ranking in found.items()
+        }
 
     def save(self, folder: Path) -> None:
         """Write a reranker that `load_reranker` loads, and its run, as a TREC file."""
