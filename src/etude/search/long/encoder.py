@@ -17,6 +17,7 @@ from etude.files import new_folder
 from etude.search.embedder import Embedder, frame, pool
 from etude.search.long.attention import Bands, Reach, adapted, frequencies
 from etude.search.long.extension import Extension
+from etude.search.long.growing import positions_of
 
 Windows = Literal["one", "mean", "max", "late"]
 FACTS = "etude_long.json"
@@ -56,7 +57,14 @@ class LongEncoder:
 
     @classmethod
     def of(cls, embedder: Embedder, model: Any, extension: Extension, **options: Any) -> LongEncoder:
-        """A model, perhaps another than the embedder's, with the embedder's tokenizer and pooling."""
+        """A model, perhaps another than the embedder's, with the embedder's tokenizer and pooling.
+
+        Raises
+        ------
+        InputError : if positions are to be moved that do not begin at 0.
+        """
+        if extension.positions != "plain":
+            positions_of(model)
         stretched = Embedder(adapted(model), embedder.tokenizer, embedder.pooling, extension.target)
         return cls(stretched, extension, **options)
 

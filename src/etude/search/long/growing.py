@@ -52,7 +52,7 @@ def positions_of(model: Any) -> nn.Embedding | None:
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding) and "position" in name.rpartition(".")[2]:
             if module.padding_idx is not None or len(module.weight) != model.config.max_position_embeddings:
-                raise InputError("model", f"{name} does not begin at position 0, and is not stretched")
+                raise InputError("encoder", f"its {name} do not begin at position 0, and cannot be moved")
             return module
     return None
 
@@ -77,11 +77,7 @@ def with_rotation(model: Any, positions: int, **rope: Any) -> Any:
     ------
     InputError : if the encoder has learned positions, or its rotation is not the plain one.
     """
-    known = getattr(model.config, "rope_parameters", None)
-    if not isinstance(known, dict) or "rope_theta" not in known:
-        raise InputError("encoder", f"{type(model).__name__} has no rotary positions of one kind")
-    if known.get("rope_type", "default") != "default":
-        raise InputError("encoder", f"its rotary positions are {known['rope_type']} already")
+    known = check_rotary(model)
     config = copy.deepcopy(model.config)
     config.rope_parameters = {**known, **rope}
     config.max_position_embeddings = positions
@@ -91,8 +87,17 @@ def with_rotation(model: Any, positions: int, **rope: Any) -> Any:
 
 
 def check_rotary(model: Any) -> dict[str, Any]:
-    """The parameters of rotary positions, or `InputError`."""
+    """The parameters of plain rotary positions, the same in all layers.
+
+    Raises
+    ------
+    InputError : if the encoder has none.
+    """
     known = getattr(model.config, "rope_parameters", None)
-    if positions_of(model) is not None or not isinstance(known, dict):
+    if positions_of(model) is not None:
         raise InputError("encoder", f"{type(model).__name__} has learned positions, not rotary ones")
+    if not isinstance(known, dict) or "rope_theta" not in known:
+        raise InputError("encoder", f"{type(model).__name__} has no rotary positions of one kind")
+    if known.get("rope_type", "default") != "default":
+        raise InputError("encoder", f"its rotary positions are {known['rope_type']} already")
     return known
