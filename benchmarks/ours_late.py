@@ -23,26 +23,23 @@ K = 100
 Search = Callable[[torch.Tensor], tuple[Any, Any]]
 
 
-def of_etude(fields: dict[str, Any], documents: Tokens, folder: Path) -> tuple[Search, int]:
-    """XTR or ColBERT over an index on disk; its size in bytes."""
-    method = {"xtr": XTR, "colbert": ColBERT}[fields.pop("method")](**fields)
-    write_segment(folder, documents.vectors.numpy(), documents.lengths, method.bits, method.lists)
-    segment = Segment(folder, method.bits)
-    size = sum(file.stat().st_size for file in folder.iterdir())
-    return lambda query: method.find([segment], query, K), size
+def of_etude(search: dict[str, Any], segment: Segment) -> Search:
+    """XTR or ColBERT over an index on disk."""
+    method = {"xtr": XTR, "colbert": ColBERT}[search["method"]](**search["fields"])
+    return lambda query: method.find([segment], query, K)
 
 
-def exact(fields: dict[str, Any], documents: Tokens, folder: Path) -> tuple[Search, int]:
+def exact(documents: Tokens) -> Search:
     """`maxsim` over all vectors in memory."""
 
     def search(query: torch.Tensor) -> tuple[Any, Any]:
         scores, places = maxsim(Tokens.of([query]), documents)[0].topk(K)
         return places, scores
 
-    return search, documents.vectors.numel() * 4
+    return search
 
 
-def numpy(fields: dict[str, Any], documents: Tokens, folder: Path) -> tuple[Search, int]:
+def numpy(documents: Tokens) -> Search:
     """One product, then the largest of each stretch; what one writes by hand."""
     vectors, starts = documents.vectors.numpy(), documents.starts[:-1].numpy()
 
@@ -52,10 +49,10 @@ def numpy(fields: dict[str, Any], documents: Tokens, folder: Path) -> tuple[Sear
         best = best[np.argsort(-scores[best])]
         return best, scores[best]
 
-    return search, vectors.nbytes
+    return search
 
 
-def sentence_transformers(fields: dict[str, Any], documents: Tokens, folder: Path) -> tuple[Search, int]:
+def sentence_transformers(documents: Tokens) -> Search:
     """Its ``maxsim``, which takes a list of matrices."""
     from sentence_transformers.util.similarity import maxsim as theirs
 
@@ -65,19 +62,36 @@ def sentence_transformers(fields: dict[str, Any], documents: Tokens, folder: Pat
         scores, places = theirs([query], texts)[0].topk(K)
         return places, scores
 
-    return search, documents.vectors.numel() * 4
+    return search
 
 
-WAYS = {"etude": of_etude, "exact": exact, "numpy": numpy, "sentence-transformers": sentence_transformers}
+WAYS = {"exact": exact, "numpy": numpy, "sentence-transformers": sentence_transformers}
+
+
+def in_memory(job: dict[str, Any], documents: Tokens, queries: Any) -> list[dict[str, Any]]:
+    """All vectors, as they are; nothing is built."""
+    found, times = timed(WAYS[job["way"]](documents), queries)
+    return [{"found": found, "ms": times, "bytes": documents.vectors.numel() * 4, "build_cpu_s": 0.0}]
+
+
+def on_disk(job: dict[str, Any], documents: Tokens, queries: Any) -> list[dict[str, Any]]:
+    """One index for all searches that are asked of it."""
+    results = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with measured() as built:
+            write_segment(folder, documents.vectors.numpy(), documents.lengths, job["bits"], 0)
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        segment = Segment(folder, job["bits"])
+        for search in job["searches"]:
+            found, times = timed(of_etude(search, segment), queries)
+            results.append({"found": found, "ms": times, "bytes": size, "build_cpu_s": built["cpu_s"]})
+    return results
+
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     job = json.loads(Path(sys.argv[1]).read_text())
     texts, queries = load(Path(job["vectors"]), job["documents"], job["queries"])
-    documents = Tokens(*texts)
-    with tempfile.TemporaryDirectory() as folder:
-        with measured() as built:
-            search, size = WAYS[job["way"]](dict(job["fields"]), documents, Path(folder))
-        found, times = timed(search, queries)
-    result = {"found": found, "ms": times, "bytes": size, "build_cpu_s": built["cpu_s"]}
-    Path(sys.argv[2]).write_text(json.dumps(result))
+    results = (on_disk if "bits" in job else in_memory)(job, Tokens(*texts), queries)
+    Path(sys.argv[2]).write_text(json.dumps({"searches": results}))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from late_passages import PASSAGES, vectors
@@ -24,50 +24,44 @@ FEW = 10_000
 
 
 @dataclass(frozen=True)
-class Line:
-    """One way to search."""
+class Job:
+    """What one process does: the titles of its lines, and how it searches."""
 
-    title: str
-    way: str
-    fields: dict[str, Any] = field(default_factory=dict)
-    queries: int = 100
+    titles: tuple[str, ...]
+    asks: dict[str, Any]
     peer: str | None = None
 
 
-def ours(title: str, method: str, **fields: Any) -> Line:
-    return Line(title, "etude", {"method": method, **fields})
+def coded(bits: int, **searches: tuple[str, dict[str, Any]]) -> Job:
+    """An index of Etude's, and searches of it."""
+    titles = tuple(f"etude, {title.replace('_', ' ')}, {bits} bits" for title in searches)
+    found = [{"method": method, "fields": {"bits": bits, **fields}} for method, fields in searches.values()]
+    return Job(titles, {"bits": bits, "searches": found})
 
 
-EXACT = Line("etude, exact MaxSim", "exact")
-LINES = (
-    EXACT,
-    Line("numpy, product and reduceat", "numpy", queries=50),
-    Line("sentence-transformers, maxsim", "sentence-transformers", queries=20),
-    ours("etude, XTR, 4 bits", "xtr"),
-    ours("etude, XTR, 4 bits, 4 probes", "xtr", probes=4),
-    ours("etude, XTR, 2 bits", "xtr", bits=2),
-    ours("etude, ColBERT, 8 bits", "colbert", bits=8),
-    ours("etude, ColBERT, 4 bits", "colbert"),
-    ours("etude, ColBERT, 4 bits, 4 probes", "colbert", probes=4),
-    ours("etude, ColBERT, 4 bits, 32 probes", "colbert", probes=32),
-    ours("etude, ColBERT, 2 bits", "colbert", bits=2),
-    ours("etude, ColBERT, 1 bit", "colbert", bits=1),
+EXACT = Job(("etude, exact MaxSim",), {"way": "exact"})
+JOBS = (
+    Job(("numpy, product and reduceat",), {"way": "numpy"}),
+    Job(("sentence-transformers, maxsim",), {"way": "sentence-transformers", "queries": 20}),
+    coded(
+        4,
+        XTR=("xtr", {}),
+        XTR_4_probes=("xtr", {"probes": 4}),
+        ColBERT=("colbert", {}),
+        ColBERT_4_probes=("colbert", {"probes": 4}),
+        ColBERT_32_probes=("colbert", {"probes": 32}),
+    ),
+    coded(2, XTR=("xtr", {}), ColBERT=("colbert", {})),
 )
-PEER = Line("pylate, PLAID, 4 bits", "plaid", queries=20, peer="pylate")
+PEER = Job(("pylate, PLAID, 4 bits",), {"queries": 20}, peer="pylate")
 
 
-def run(line: Line, documents: int) -> dict[str, Any]:
-    """One line in its process."""
-    job = {
-        "vectors": str(vectors()),
-        "documents": documents,
-        "queries": line.queries,
-        "way": line.way,
-        "fields": line.fields,
-    }
-    if line.peer is not None:
-        return play(PLAID, job, peer_python(line.peer))
-    return play(OURS, job)
+def run(job: Job, documents: int) -> list[dict[str, Any]]:
+    """One process; what each of its lines found."""
+    asked = {"vectors": str(vectors()), "documents": documents, "queries": 100, **job.asks}
+    found = play(PLAID, asked, peer_python(job.peer)) if job.peer is not None else play(OURS, asked)
+    searches: list[dict[str, Any]] = found["searches"]
+    return searches
 
 
 def row(title: str, found: dict[str, Any], exact: list[list[int]]) -> dict[str, Any]:
@@ -92,24 +86,22 @@ def main() -> None:
     )
     parser.add_argument("--documents", type=int, nargs="+", default=[FEW, PASSAGES], help="passages")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="run PLAID too")
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="only lines with one of these words")
     options = parser.parse_args()
-    words = [word.lower() for word in options.only or [""]]
     results: dict[str, Any] = {"machine": machine(), "options": vars(options), "tables": {}}
     for documents in options.documents:
-        lines = [*LINES, *([PEER] if options.peers and documents <= FEW else [])]
-        chosen = [line for line in lines[1:] if any(word in line.title.lower() for word in words)]
-        exact = run(EXACT, documents)
-        rows = [row(EXACT.title, exact, exact["found"])]
-        for line in chosen:
-            print(f"{documents}: {line.title}", file=sys.stderr)
+        exact = run(EXACT, documents)[0]
+        rows = [row(EXACT.titles[0], exact, exact["found"])]
+        for job in (*JOBS, *([PEER] if options.peers and documents <= FEW else [])):
+            print(f"{documents}: {', '.join(job.titles)}", file=sys.stderr)
             try:
-                rows.append(row(line.title, run(line, documents), exact["found"]))
+                rows += [
+                    row(*line, exact["found"]) for line in zip(job.titles, run(job, documents), strict=True)
+                ]
             except Unavailable as reason:
-                rows.append({"line": line.title, "note": str(reason)})
+                rows += [{"line": title, "note": str(reason)} for title in job.titles]
         print(f"\n{documents} passages\n\n{table(rows)}", flush=True)
         results["tables"][str(documents)] = rows
-    path = write_results("search-late" + ("" if options.only is None and options.peers else "-part"), results)
+    path = write_results("search-late" + "-".join(map(str, ["", *options.documents])), results)
     print(f"written to {path}", file=sys.stderr)
 
 

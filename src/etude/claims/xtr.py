@@ -1,11 +1,11 @@
 """Trained to retrieve tokens, an encoder finds documents by few of them; gathering is saved.
 
 MiniLM's token states, which stand still, get a projection to 128 numbers. It begins with the principal
-directions of the corpus's states, and is trained for 100 steps of 32 pairs, a query with a relevant document and
-one that BM25 finds and that is not: by XTR's objective and by ColBERT's, from the same pairs in the same order.
-Half of a collection's judged queries train, another half for each seed, and the other half judges. Search is
-exact: a query token retrieves 10, 50, 200, 1,000 or all tokens of the corpus. The paper retrieves 320 tokens from
-batches about ten times as large in training; here 32 are about as many of those in a batch.
+directions of the corpus's states, and is trained for 100 steps of 32 pairs, a query with a relevant document
+and one that BM25 finds and that is not: by XTR's objective and by ColBERT's, from the same pairs in the same
+order. Half of a collection's judged queries train, drawn anew for each seed, and the other half judges.
+Search is exact: a query token retrieves 10, 50, 200, 1,000 or all tokens of the corpus. In training it
+retrieves 32 of some 7,000 tokens in a batch; the paper's 320 come from batches about ten times as large.
 
 A replication of 2026 finds no gain in quality over ColBERT when all tokens are seen; that is reported only.
 """

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from etude import InputError
+from etude.search.late.judging import nearest
 from etude.search.late.scoring import maxsim
-from etude.search.late.search import gather, imputed, retrieve, top
+from etude.search.late.search import gather, imputed, listed, retrieve, top
 from etude.search.late.segment import Segment, write_segment
 from etude.search.late.tokens import Tokens
 
@@ -84,6 +85,28 @@ def test_the_score_is_never_below_the_exact_one(tmp_path: Path, k: int) -> None:
     found = retrieve(opened, vectors, k)
     exact = maxsim(Tokens.of([vectors]), corpus())[0][found.documents]
     assert bool((found.scores >= exact - 1e-6).all())
+
+
+@pytest.mark.parametrize("k", [1, 7, 100])
+def test_lists_of_an_index_of_nearest_neighbours_say_the_same(k: int) -> None:
+    tokens = corpus()
+    similarities = tokens.vectors @ query(8).T
+    values, places = nearest(similarities, k)
+    assert torch.equal(values, similarities.topk(k, dim=0).values.T)
+    one = imputed(similarities, tokens.owners, k, DOCUMENTS)
+    two = listed(values, tokens.owners[places], DOCUMENTS)
+    assert torch.equal(one.documents, two.documents) and torch.equal(one.matches, two.matches)
+
+
+def test_places_that_an_index_could_not_fill_count_for_no_document() -> None:
+    values, owners = (
+        torch.tensor([[0.9, 0.5, -9.0], [0.8, -9.0, -9.0]]),
+        torch.tensor([[3, 1, -1], [1, -1, -1]]),
+    )
+    found = listed(values, owners, size=4)
+    assert found.documents.tolist() == [1, 3]  # and not 0, or the last one
+    assert found.floors.tolist() == pytest.approx([0.5, 0.8])  # the last ones that were found
+    assert found.scores.tolist() == pytest.approx([0.65, 0.85])
 
 
 def test_what_is_added_to_all_similarities_of_a_query_token_changes_no_order() -> None:

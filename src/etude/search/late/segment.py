@@ -29,7 +29,7 @@ from etude.search.late.tokens import ranges
 CHUNK = 16384
 """Vectors that are assigned and coded at once."""
 
-SAMPLE, ROUNDS = 64, 5
+SAMPLE, ROUNDS = 40, 4
 """k-means sees this many vectors for each list at most, in this many rounds."""
 
 
