@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from etude.search.rerank.bi_encoder import BiEncoder
 from etude.search.rerank.cross_encoder import CrossEncoder
 from etude.search.rerank.first import First
 from etude.search.rerank.first_stage import FirstStage
@@ -19,6 +20,7 @@ from etude.search.rerank.yes_no import YesNo
 __all__ = [
     "IDCM",
     "PRP",
+    "BiEncoder",
     "CrossEncoder",
     "First",
     "FirstStage",
