@@ -22,7 +22,8 @@ import pytest
 from etude.errors import InputError
 from etude.search.collection import Document
 from etude.search.retrieve import BM25
-from etude.search.retrieve.index import MANIFEST, Index, open_index
+from etude.search.retrieve.index import Index, open_index
+from etude.search.retrieve.manifest import MANIFEST
 from etude.site import live as live_module
 from etude.site.guard import Limits
 from etude.site.search import application

@@ -60,6 +60,15 @@ def index(
             show_default=False,
         ),
     ] = (),
+    compact: Annotated[
+        bool,
+        Parameter(
+            help="write the index that is there anew: fewer segments, nothing of what was deleted",
+            group=OPTIONS,
+            negative=(),
+            show_default=False,
+        ),
+    ] = False,
     seed: Annotated[int, whole("seed of what is learnt", 0, OPTIONS)] = 0,
     on: Annotated[
         str,
@@ -74,12 +83,13 @@ def index(
 ) -> None:
     """Index documents, so that `etude ask` finds them.
 
-    An index is a folder. It is written whole or not at all; --add and --delete change one that is there.
+    An index is a folder. It is written whole or not at all; --add, --delete and --compact change one that is
+    there.
     """
     start = time.perf_counter()
     with shown(), _spread(on):
-        if add or delete:
-            found = _changed(corpus, out, delete)
+        if add or delete or compact:
+            found = _changed(corpus, out, delete, compact)
         else:
             found = _built(corpus, out, build(catalog.method(method, "retrieve"), settings), seed)
     facts = {
@@ -116,7 +126,7 @@ def _built(corpus: str | None, out: Path, method: Any, seed: int) -> Index:
         return made.save(out)
 
 
-def _changed(corpus: str | None, out: Path, deleted: Sequence[str]) -> Index:
+def _changed(corpus: str | None, out: Path, deleted: Sequence[str], compact: bool) -> Index:
     from etude.data.corpora import read_corpus
     from etude.search.retrieve import open_index
 
@@ -125,6 +135,8 @@ def _changed(corpus: str | None, out: Path, deleted: Sequence[str]) -> Index:
         found.delete(deleted)
     if corpus is not None:
         found.add(read_corpus(corpus))
+    if compact:
+        found.compact()
     return found
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etude.errors import InputError
-from etude.search.retrieve.index import MANIFEST, Index, open_index, read_manifest
+from etude.search.retrieve.index import Index, open_index
+from etude.search.retrieve.manifest import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
     import numpy as np

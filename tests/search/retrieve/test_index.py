@@ -17,7 +17,8 @@ from etude.errors import InputError
 from etude.search.collection import Document
 from etude.search.retrieve import BM25, Index, open_index
 from etude.search.retrieve.bm25 import Words
-from etude.search.retrieve.index import built_in, read_manifest
+from etude.search.retrieve.index import built_in
+from etude.search.retrieve.manifest import read_manifest
 from etude.search.runs import read_run, write_run
 
 WORDS = ("wing", "tail", "rudder", "engine", "cabin", "wheel", "wing tip", "tail wheel")
@@ -70,6 +71,23 @@ def test_deleted_documents_are_not_found_and_may_come_again(index: Index, tmp_pa
     assert [*open_index(tmp_path / "index").search({"q": "wing"}, k=3)["q"]] == ["d6", "d0"]
     assert open_index(tmp_path / "index").documents(["d0"])[0].text == "a wing anew"
     assert len([*(tmp_path / "index").glob("deleted-*")]) == 1
+
+
+def test_compact_gives_back_what_was_deleted(index: Index, tmp_path: Path) -> None:
+    index = index.save(tmp_path / "index")
+    index.delete(["d1", "d2"])
+    index.add([Document("d1", "a wing anew")])
+    index.compact()
+    assert len(index.manifest.segments) == 1 and not index.manifest.deleted
+    assert sorted(path.name[:8] for path in index.folder.iterdir()) == ["index.js", "index.lo", "segment-"]
+    rest = [each for each in documents() if each.id not in ("d1", "d2")]
+    expected = BM25().index([*rest, Document("d1", "a wing anew")]).search(QUERIES)
+    assert index.search(QUERIES) == open_index(tmp_path / "index").search(QUERIES) == expected
+
+
+def test_only_some_documents_are_searched(index: Index) -> None:
+    assert [*index.search({"q": "wing"}, within=["d6", "d1"])["q"]] == ["d6"]
+    assert index.search({"q": "wing"}, within=[]) == {"q": {}}
 
 
 def test_a_corpus_is_read_once_and_as_a_stream(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

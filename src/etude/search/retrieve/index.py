@@ -12,8 +12,6 @@ and then puts a new manifest in the place of the old one, so that a killed proce
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import tempfile
 import weakref
@@ -21,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +29,15 @@ from etude.errors import InputError, unknown
 from etude.files import new_file, new_folder
 from etude.method import parameters, takes
 from etude.search.collection import Corpus, Document, Queries
+from etude.search.retrieve.manifest import (
+    LOCK,
+    Manifest,
+    clean,
+    copy,
+    files,
+    read_manifest,
+    write_manifest,
+)
 from etude.search.retrieve.segments import SegmentWriter, check_iterable
 from etude.search.retrieve.store import IDS, TEXTS, Stored, checked
 
@@ -41,9 +48,8 @@ if TYPE_CHECKING:
     Found = tuple[NDArray[np.int64], NDArray[np.float32]]
     """Positions and scores, both [queries, k], best first; where there are fewer, positions end in -1."""
 
-VERSION = 1
-MANIFEST = "index.json"
-LOCK = "index.lock"
+
+_BATCH = 1024
 
 
 class Searcher(Protocol):
@@ -88,19 +94,6 @@ class Retriever(Protocol):
         ------
         InputError : if the method cannot do without having learnt, or its encoder is not here.
         """
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What an index consists of."""
-
-    method: str
-    parameters: Mapping[str, Any]
-    fingerprint: str
-    engine: str
-    segments: tuple[str, ...] = ()
-    deleted: str = ""
-    version: int = VERSION
 
 
 class Index:
@@ -161,8 +154,8 @@ class Index:
         """Size of what is searched: of all its files but the documents themselves."""
         manifest = self.manifest
         names = filter(None, [manifest.engine, *manifest.segments, manifest.deleted])
-        files = chain.from_iterable(_files(self.folder / name) for name in names)
-        return sum(file.stat().st_size for file in files if file.name not in (IDS, TEXTS))
+        found = chain.from_iterable(files(self.folder / name) for name in names)
+        return sum(file.stat().st_size for file in found if file.name not in (IDS, TEXTS))
 
     def search(
         self, queries: Queries, k: int = 100, within: Sequence[str] | None = None
@@ -195,9 +188,9 @@ class Index:
             raise InputError("queries", "are not a mapping of identifiers to texts")
         if k < 1:
             raise InputError("k", f"{k} is not 1 or more")
-        if not queries or not len(self):
-            return {query: (np.empty(0, np.int64), np.empty(0, np.float32)) for query in queries}
         allowed = self._allowed(within)
+        if not queries or not len(self) or (allowed is not None and not allowed.any()):
+            return {query: (np.empty(0, np.int64), np.empty(0, np.float32)) for query in queries}
         positions, scores = self._found([*queries.values()], k, allowed)
         counts = positions >= 0
         if allowed is not None:
@@ -269,6 +262,24 @@ class Index:
                 np.save(file, np.union1d(self._deleted, self._alive(ids)))
             self._commit(replace(self.manifest, deleted=name))
 
+    def compact(self) -> None:
+        """Write all documents anew: many small segments become few, and deleted documents' space is free.
+
+        Takes as long as building. Those that have the index open must open it again.
+        """
+        with self._changing():
+            writer = SegmentWriter(self.method, self.manifest.engine, self.folder, self.engine)
+            segments = tuple(_grown(writer, self._documents()))
+            self._commit(replace(self.manifest, segments=segments, deleted=""))
+
+    def _documents(self) -> Iterator[Document]:
+        """All that count, in their order."""
+        import numpy as np
+
+        alive = np.setdiff1d(np.arange(len(self.stored)), self._deleted)
+        for first in range(0, len(alive), _BATCH):
+            yield from self.stored.documents(alive[first : first + _BATCH])
+
     def save(self, folder: str | Path) -> Index:
         """Put a copy of the index into a new or empty folder, and return it, opened there.
 
@@ -276,12 +287,7 @@ class Index:
         """
         target = Path(folder).expanduser()
         with new_folder(target) as temporary:
-            for file in _files(self.folder):
-                if file.name == LOCK:
-                    continue
-                copy = temporary / file.relative_to(self.folder)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                _link(file, copy)
+            copy(self.folder, temporary)
         return Index(target, self.method, self.engine)
 
     def _alive(self, ids: Sequence[str]) -> NDArray[np.int64]:
@@ -298,11 +304,11 @@ class Index:
             with FileLock(self.folder / LOCK, timeout=0):
                 if read_manifest(self.folder) != self.manifest:
                     raise InputError("index", f"{self.folder} was changed by somebody else; open it again")
-                _clean(self.folder, self.manifest)
+                clean(self.folder, self.manifest)
                 try:
                     yield
                 finally:
-                    _clean(self.folder, self.manifest)
+                    clean(self.folder, self.manifest)
         except Timeout as error:
             raise InputError("index", f"{self.folder} is being changed by another process") from error
 
@@ -327,7 +333,7 @@ def build(method: Any, engine: Engine, corpus: Corpus) -> Index:
             raise InputError("corpus", "holds no document")
         manifest = Manifest(method.name, parameters(method), engine.fingerprint, learnt, segments)
         write_manifest(folder, manifest)
-        _clean(folder, manifest)
+        clean(folder, manifest)
         index = Index(folder, method, engine)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -416,39 +422,6 @@ def retriever(name: str) -> type[Any]:
     return found
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """What an index consists of.
-
-    Raises
-    ------
-    InputError : naming ``index``.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise InputError("index", f"{folder} holds no index ({MANIFEST})")
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if facts["version"] != VERSION:
-            raise InputError(
-                "index", f"{path} is of version {facts['version']}, not {VERSION}; build it anew"
-            )
-        manifest = Manifest(**facts | {"segments": tuple(facts["segments"])})
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("index", f"{path} is damaged: {error}") from error
-    for name in (manifest.engine, manifest.deleted, *manifest.segments):
-        if not isinstance(name, str) or name != Path(name).name or not (folder / name).exists():
-            raise InputError("index", f"{folder} lacks {name!r}, which its {MANIFEST} names")
-    return manifest
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Put a new manifest in the place of the old one."""
-    with new_file(folder / MANIFEST) as path:
-        path.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
-
-
 def _grown(
     writer: SegmentWriter,
     documents: Corpus,
@@ -476,25 +449,6 @@ def _grown(
                 raise InputError("corpus", f"the document {twice!r} is there already; delete it first")
         names.append(segment.name)
     return names
-
-
-def _clean(folder: Path, manifest: Manifest) -> None:
-    """Remove what the manifest does not name: replaced, or left by a process that was killed."""
-    named = {manifest.engine, *manifest.segments, manifest.deleted}
-    for entry in folder.iterdir():
-        if entry.name.startswith(("segment-", "deleted-", "engine-", ".")) and entry.name not in named:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def _files(folder: Path) -> list[Path]:
-    return [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
 
 
 def merged(found: Sequence[Found], sizes: Sequence[int], k: int) -> Found:
