@@ -40,10 +40,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def served(folder: Path, limits: Limits = QUICK, token: str = "") -> Iterator[httpx.Client]:
+def served(folder: Path, limits: Limits = QUICK, token: str = "", threads: int = 1) -> Iterator[httpx.Client]:
     """A client of a running server."""
     server = Server(
-        application(folder, limits=limits, token=token), host="127.0.0.1", port=0, seconds=limits.seconds
+        application(folder, limits=limits, token=token, threads=threads),
+        host="127.0.0.1",
+        port=0,
+        seconds=limits.seconds,
     )
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -236,11 +239,21 @@ def test_keeps_the_old_index_while_the_new_one_is_damaged(folder: Path) -> None:
 
 def test_questions_that_wait_go_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slowly(monkeypatch, 0.2)
-    with served(folder, Limits()) as client, ThreadPoolExecutor(30) as pool:
+    with served(folder, Limits(), threads=2) as client, ThreadPoolExecutor(30) as pool:
         begin = time.monotonic()
         asked = [pool.submit(client.get, "/search", params={"q": f"wing{i % 20}", "k": 1}) for i in range(30)]
         assert [ids(answer.result().json()) for answer in asked] == [[f"d{i % 20}"] for i in range(30)]
         assert time.monotonic() - begin < 3  # one by one, two threads take 3 s
+
+
+def test_what_the_index_refuses_is_the_clients_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(index: Index, questions: Any) -> Any:
+        raise InputError("queries", "are not of this world")
+
+    monkeypatch.setattr(live_module, "_found", refuse)
+    with served(folder) as client:
+        refused = client.get("/search", params={"q": "wing3"})
+        assert (refused.status_code, refused.json()) == (422, {"detail": "queries: are not of this world"})
 
 
 def test_no_answer_waits_for_an_acknowledgement(running: httpx.Client) -> None:

@@ -29,7 +29,7 @@ def search_serve(
         str,
         Parameter(help="that requests must give [default: $ETUDE_TOKEN]", group=WHERE, show_default=False),
     ] = "",
-    threads: Annotated[int, whole("threads that search", 1, WHERE)] = 2,
+    threads: Annotated[int, whole("threads that search, each with its own encoder", 1, WHERE)] = 1,
     k: Annotated[int, whole("documents a question, at most", 1, LIMITS)] = 1000,
     question: Annotated[int, whole("characters of a question, at most", 1, LIMITS)] = 1000,
     batch: Annotated[int, whole("questions a request, at most", 1, LIMITS)] = 64,

@@ -49,7 +49,7 @@ class Live:
     Parameters
     ----------
     folder : of the index.
-    threads : that search.
+    threads : that search, each by an encoder of its own, for few encoders bear to be called from two at once.
     batch : questions that are searched together, at most.
     poll : seconds between two looks at the manifest.
 
@@ -71,19 +71,24 @@ class Live:
     ['a', 'b']
     """
 
-    def __init__(self, folder: Path, *, threads: int = 2, batch: int = 32, poll: float = 1.0) -> None:
+    def __init__(self, folder: Path, *, threads: int = 1, batch: int = 32, poll: float = 1.0) -> None:
         self.folder = folder
-        self.threads, self.batch, self.poll = threads, batch, poll
+        self.batch, self.poll = batch, poll
         self.trouble = ""
         self._stamp = _stamp(folder)
-        self.index = open_index(folder)
+        self._indexes = [open_index(folder) for _ in range(threads)]
+
+    @property
+    def index(self) -> Index:
+        """The index that answers now."""
+        return self._indexes[0]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Live]:
         """Answers questions inside the block."""
         self._waiting: asyncio.Queue[_Question] = asyncio.Queue()
-        with ThreadPoolExecutor(self.threads, "search") as self._pool:
-            tasks = [asyncio.create_task(self._answer()) for _ in range(self.threads)]
+        with ThreadPoolExecutor(len(self._indexes), "search") as self._pool:
+            tasks = [asyncio.create_task(self._answer(place)) for place in range(len(self._indexes))]
             tasks.append(asyncio.create_task(self._watch()))
             try:
                 yield self
@@ -100,7 +105,7 @@ class Live:
             self._waiting.put_nowait(question)
         return await asyncio.gather(*(question.answer for question in asked))
 
-    async def _answer(self) -> None:
+    async def _answer(self, place: int) -> None:
         loop = asyncio.get_running_loop()
         while True:
             group = [await self._waiting.get()]
@@ -108,7 +113,7 @@ class Live:
                 group.append(self._waiting.get_nowait())
             wanted = [question for question in group if not question.answer.done()]
             try:
-                found = await loop.run_in_executor(self._pool, _found, self.index, wanted)
+                found = await loop.run_in_executor(self._pool, _found, self._indexes[place], wanted)
             except Exception as error:  # theirs to raise: this loop serves others
                 for question in wanted:
                     _settle(question.answer, error)
@@ -123,7 +128,7 @@ class Live:
             if stamp == self._stamp:
                 continue
             try:
-                self.index = await asyncio.to_thread(_reopened, self.index)
+                self._indexes = await asyncio.to_thread(lambda: [*map(_reopened, self._indexes)])
                 self._stamp, self.trouble = stamp, ""
             except (InputError, OSError) as error:
                 self.trouble = str(error)

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import Body, FastAPI, HTTPException, Query
+from fastapi import Body, FastAPI, HTTPException, Query, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 import etude
+from etude.errors import InputError
 from etude.method import parameters
 from etude.site.guard import Guard, Limits
 from etude.site.live import Hit, Live
@@ -47,7 +49,7 @@ class Info(BaseModel):
     limits: dict[str, float]
 
 
-def application(folder: Path, *, limits: Limits | None = None, token: str = "", threads: int = 2) -> Guard:
+def application(folder: Path, *, limits: Limits | None = None, token: str = "", threads: int = 1) -> Guard:
     """An ASGI application that searches an index.
 
     Parameters
@@ -70,8 +72,14 @@ def application(folder: Path, *, limits: Limits | None = None, token: str = "", 
             yield
 
     app = FastAPI(title="Etude search", version=etude.__version__, lifespan=lifespan)
+    app.add_exception_handler(InputError, _unprocessable)
     _routes(app, live, limits)
     return Guard(app, limits, token)
+
+
+async def _unprocessable(_: Request, error: Exception) -> JSONResponse:
+    """What the index itself cannot make sense of."""
+    return JSONResponse({"detail": str(error)}, 422)
 
 
 def _routes(app: FastAPI, live: Live, limits: Limits) -> None:

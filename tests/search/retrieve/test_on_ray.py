@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from etude.cli import call
 from etude.engine.scale import OnRay
 from etude.errors import InputError
 from etude.search.collection import Document
@@ -98,3 +99,12 @@ def test_malformed_documents_are_refused_as_ever() -> None:
     ]:
         with spread_by(OnRay(workers=2), documents=10), pytest.raises(InputError, match=f"corpus: .*{said}"):
             BM25().index(bad)  # type: ignore[arg-type]
+
+
+def test_command(tmp_path: Path) -> None:
+    """``etude index --on ray``, on the cluster that is there."""
+    rows = [f'{{"id": "{each.id}", "title": "{each.title}", "text": "{each.text}"}}' for each in CORPUS]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(rows))
+    out = tmp_path / "index"
+    assert call(["index", str(tmp_path / "corpus.jsonl"), "--out", str(out), "--on", "ray"]) == 0
+    alike(open_index(out), BM25().index(CORPUS))
