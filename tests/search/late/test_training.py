@@ -11,8 +11,9 @@ from etude import InputError
 from etude.search.collection import Document, Judged
 from etude.search.late.encoder import TokenEncoder
 from etude.search.late.pairs import Pair, from_corpus, pairs_of
+from etude.search.late.readings import Readings
 from etude.search.late.scoring import maxsim, xtr_scores
-from etude.search.late.training import Readings, contrast, principal, train
+from etude.search.late.training import contrast, principal, train
 
 DOCUMENTS = [
     Document("1", "The harbour A ship came in. It had sailed for weeks.", "The harbour"),

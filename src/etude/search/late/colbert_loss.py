@@ -10,8 +10,9 @@ import annotated_types as at
 from etude.method import method
 from etude.search.late.encoder import TokenEncoder
 from etude.search.late.pairs import Pair
+from etude.search.late.readings import Readings
 from etude.search.late.scoring import maxsim
-from etude.search.late.training import Readings, check_training, train
+from etude.search.late.training import check_training, train
 
 Positive = Annotated[float, at.Interval(gt=0)]
 

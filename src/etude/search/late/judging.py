@@ -13,9 +13,9 @@ from torch import Tensor
 
 from etude.search.collection import Judged
 from etude.search.late.encoder import TokenEncoder
+from etude.search.late.readings import Readings
 from etude.search.late.search import listed, top
 from etude.search.late.tokens import Tokens, best
-from etude.search.late.training import Readings
 from etude.search.measures import measure
 
 DEPTH = 100
@@ -54,23 +54,15 @@ def judged(
     with torch.no_grad():
         states = readings.states["document"]
         corpus = Tokens(encoder.project(states.vectors), states.lengths)
-        found = [
-            _asked(
-                corpus,
-                encoder.project(readings([text], "query").vectors),
-                tokens,
-                test.qrels[name],
-                documents,
-            )
-            for name, text in test.queries.items()
-        ]
+        found = []
+        for name, text in test.queries.items():
+            query = encoder.project(readings([text], "query").vectors)
+            found.append(_asked(corpus, query, tokens, test.qrels[name], documents))
     cost = sum((each.cost for each in found), Cost())
-    ndcg = {
-        k: measure({n: f.runs[k] for n, f in zip(test.queries, found, strict=True)}, test.qrels, ["nDCG@10"])[
-            "nDCG@10"
-        ]
-        for k in (None, *tokens)
-    }
+    ndcg = {}
+    for k in (None, *tokens):
+        run = {name: each.runs[k] for name, each in zip(test.queries, found, strict=True)}
+        ndcg[k] = measure(run, test.qrels, ["nDCG@10"])["nDCG@10"]
     whole = ndcg[None]
     return {
         "ndcg_all": whole,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from etude.search.collection import Collection, Judged
     from etude.search.late.encoder import TokenEncoder
     from etude.search.late.pairs import Pair
-    from etude.search.late.training import Readings
+    from etude.search.late.readings import Readings
 
 TOKENS = (10, 50, 200, 1000)
 """Tokens that a query token retrieves; beside all of them, which is exact."""
@@ -112,7 +112,7 @@ class LateCase:
     @cached_property
     def readings(self) -> Readings:
         """The encoder's states of all queries and documents."""
-        from etude.search.late.training import Readings
+        from etude.search.late.readings import Readings
 
         documents = [document.content for document in self.collection.documents]
         return Readings.kept(self.encoder, [*self.collection.queries.values()], documents)

@@ -11,8 +11,9 @@ import annotated_types as at
 from etude.method import method
 from etude.search.late.encoder import TokenEncoder
 from etude.search.late.pairs import Pair
+from etude.search.late.readings import Readings
 from etude.search.late.scoring import xtr_scores
-from etude.search.late.training import Readings, check_training, train
+from etude.search.late.training import check_training, train
 
 Count = Annotated[int, at.Ge(1)]
 Positive = Annotated[float, at.Interval(gt=0)]
