@@ -30,6 +30,7 @@ from etude.site.search import application
 from etude.site.server import Server
 
 BIRDS = [Document(f"d{i}", f"bird number {i} with wing{i}", title=f"Bird {i}") for i in range(20)]
+JSON = {"content-type": "application/json"}
 QUICK = Limits(question=50, k=10, batch=4, body=2000, seconds=1.0)
 
 
@@ -132,7 +133,9 @@ def test_answers_as_the_index_does(folder: Path) -> None:
         (422, lambda c: c.post("/search", json={"questions": ["x"] * 5})),
         (422, lambda c: c.post("/search", json={"questions": ["x" * 51]})),
         (422, lambda c: c.post("/search", json={"questions": "x"})),
-        (422, lambda c: c.post("/search", content=b"{")),
+        (422, lambda c: c.post("/search", content=b"{", headers=JSON)),
+        (422, lambda c: c.post("/search", content=b'{"questions": ["\\ud800"]}', headers=JSON)),
+        (422, lambda c: c.post("/search", json={"questions": ["x"], "k": "NaN"})),
         (413, lambda c: c.post("/search", content=b"x" * 2001)),
         (413, lambda c: c.post("/search", content=iter([b"x" * 1500, b"x" * 1500]))),
         (400, lambda c: c.get("/search", params={"q": "x"}, headers={"host": "evil.example"})),

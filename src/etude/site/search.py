@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import Body, FastAPI, HTTPException, Query, Request
+from fastapi import Body, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -102,9 +103,11 @@ def _routes(app: FastAPI, live: Live, limits: Limits) -> None:
         """Search for several questions at once."""
         for question in questions:
             if not 1 <= len(question) <= limits.question:
-                raise HTTPException(
-                    422, f"a question has {len(question)} characters, not 1 to {limits.question}"
+                raise InputError(
+                    "questions", f"one has {len(question)} characters, not 1 to {limits.question}"
                 )
+            if re.search("[\ud800-\udfff]", question):  # JSON can say it, UTF-8 cannot
+                raise InputError("questions", "one holds half of a character")
         found = await live.search(questions, k, texts)
         results = [Found(question=q, hits=hits) for q, hits in zip(questions, found, strict=True)]
         return Answers(results=results)
