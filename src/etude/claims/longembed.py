@@ -1,9 +1,9 @@
 """Windows can be stretched without training: what truncation loses behind the window is found again.
 
-all-MiniLM-L6-v2 has 512 learned positions and is asked for pass keys in documents of 256, 1,024 and 2,048 of
-its tokens; "found beyond" is the mean over the last two. There are 6 documents and questions of each length,
+all-MiniLM-L6-v2 has 512 learned positions and is asked for pass keys in documents of 512, 1,024 and 2,048 of
+its tokens; "found beyond" is the mean over the last two. There are 8 documents and questions of each length,
 and 40 for the rotary encoder, where the paper has 100 and 50. Positions are tuned on neighbouring passages of
-novels for 200 steps of 3 pairs where the paper has three epochs of batches of 512.
+novels for 200 steps of 4 pairs where the paper has three epochs of batches of 512.
 
 The rotary encoder has 2 million numbers, reads 64 tokens, and is trained under each seed; it is stretched to
 512. It finds pass keys by the words of a name alone, so that positions cannot matter: in a first look all
@@ -38,11 +38,11 @@ FREE = {
 LEARNED = Study(
     name="learned positions",
     task=TASK,
-    inputs=Inputs(target=2048, lengths=(256, 1024, 2048), documents=6, queries=6),
+    inputs=Inputs(target=2048, lengths=(512, 1024, 2048), documents=8, queries=8),
     arms={
         "truncation": Truncation(),
         **FREE,
-        "tuned": PositionTuning(steps=200, batch=3, negatives=1, words=24),
+        "tuned": PositionTuning(steps=200, batch=4, negatives=1, words=32),
     },
 )
 TURNED = {"truncation": Truncation(), **FREE, "ntk": NTK(), "self-extend": SelfExtend()}
