@@ -8,7 +8,7 @@ from etude.errors import InputError
 from etude.search.collection import Qrels, Run
 from etude.search.runs import strict
 
-MEASURES = ("nDCG@10", "R@100", "RR")
+MEASURES = ("nDCG@10", "R@10", "R@100", "RR")
 """What retrieval is judged by, in the grammar of ``ir-measures``."""
 
 

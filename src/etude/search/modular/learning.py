@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -11,11 +13,14 @@ from torch import Tensor
 
 from etude.data.collections import load_collection
 from etude.errors import InputError
+from etude.files import cache_folder
+from etude.method import parameters
+from etude.models.fingerprint import fingerprint
 from etude.search.collection import Corpus, Document, Judged
 from etude.search.late.pairs import Pair, pairs_of
 from etude.search.modular import encoder as modular
 from etude.search.modular.backbones import locate
-from etude.search.modular.retriever import Retriever, head
+from etude.search.modular.retriever import Retriever, head, read
 from etude.search.modular.tuning import Settings, Teacher, texts_of, tune
 from etude.search.retrieve.store import checked
 from etude.seeds import seeded
@@ -25,19 +30,55 @@ if TYPE_CHECKING:
 
 POOL = 20_000
 """Documents, beside those that are judged, from which hard negatives come."""
+_OF_SEARCH = ("language", "bits", "lists", "probes", "tokens", "candidates")
+"""Fields that fine-tuning does not know."""
 
 
 def learnt(method: ColBERTXM, corpus: Corpus, judged: Judged | None, seed: int) -> Retriever:
-    """The method's retriever, fine-tuned.
+    """The method's retriever, fine-tuned; what was learnt from a named source is kept in the cache.
 
     Raises
     ------
-    InputError : naming ``backbone``, ``language``, ``source`` or ``corpus``.
+    InputError : naming ``backbone``, ``language``, ``source``, ``teacher`` or ``corpus``.
     """
     encoder = modular.load(locate(method.backbone))
     for language in filter(None, (method.language, method.source_language)):
         encoder.number(language)
-    pairs = _pairs(method, corpus, judged, seed)
+    if judged is not None or not method.source:
+        pairs = pairs_of(_documents(corpus, judged), judged, seed, method.negatives)
+        retriever = _tuned(method, encoder, pairs, seed)
+    else:
+        retriever = _of_source(method, encoder, seed)
+    retriever.language = method.language
+    return retriever
+
+
+def _of_source(method: ColBERTXM, encoder: modular.Modular, seed: int) -> Retriever:
+    try:
+        source = load_collection(method.source)
+    except InputError as error:
+        raise InputError("source", error.message) from error
+    known = {name: value for name, value in parameters(method).items() if name not in _OF_SEARCH}
+    facts = json.dumps([known, seed, fingerprint(str(locate(method.backbone)))], sort_keys=True)
+    total = hashlib.sha256(facts.encode())
+    total.update(repr(source).encode())
+    folder = cache_folder("retrievers", f"colbert-xm-{total.hexdigest()[:16]}")
+    if not folder.exists():
+        judged = Judged(source.queries, source.qrels)
+        _tuned(method, encoder, pairs_of(source.documents, judged, seed, method.negatives), seed).save(folder)
+    return read(folder)
+
+
+def _tuned(method: ColBERTXM, encoder: modular.Modular, pairs: Sequence[Pair], seed: int) -> Retriever:
+    teacher = _teacher(method.teacher, pairs) if method.teacher else None
+    settings = Settings(
+        steps=method.steps,
+        batch=method.batch,
+        rate=method.rate,
+        warm_up=method.warm_up,
+        in_batch=method.in_batch,
+        sharpness=method.sharpness,
+    )
     with seeded(seed):
         retriever = Retriever(
             encoder,
@@ -47,27 +88,8 @@ def learnt(method: ColBERTXM, corpus: Corpus, judged: Judged | None, seed: int) 
             vectors=method.vectors,
             language=method.source_language,
         )
-        settings = Settings(
-            steps=method.steps,
-            batch=method.batch,
-            rate=method.rate,
-            warm_up=method.warm_up,
-            in_batch=method.in_batch,
-            sharpness=method.sharpness,
-        )
-        tune(retriever, pairs, settings, _teacher(method.teacher, pairs) if method.teacher else None)
-    retriever.language = method.language
+        tune(retriever, pairs, settings, teacher)
     return retriever
-
-
-def _pairs(method: ColBERTXM, corpus: Corpus, judged: Judged | None, seed: int) -> list[Pair]:
-    if judged is not None or not method.source:
-        return pairs_of(_documents(corpus, judged), judged, seed, method.negatives)
-    try:
-        source = load_collection(method.source)
-    except InputError as error:
-        raise InputError("source", error.message) from error
-    return pairs_of(source.documents, Judged(source.queries, source.qrels), seed, method.negatives)
 
 
 def _documents(corpus: Corpus, judged: Judged | None) -> list[Document]:

@@ -33,7 +33,8 @@ class ColBERTXM:
     of every document and every query is detected, text by text, and its adapter is switched in. Languages can
     be added to the backbone before or after (`etude.search.modular.encoder.plugged`).
 
-    It learns from judged queries if there are any, else from ``source``. The paper fine-tunes ``xmod-base``
+    It learns from judged queries if there are any, else from ``source``, once: what it learnt is kept in the
+    cache. The paper fine-tunes ``xmod-base``
     (81 languages, 853 million parameters) on 6.4 million English triples of MS MARCO: 50,000 steps of 128
     pairs at 3e-6 by the model's card; the defaults here are for small backbones.
 

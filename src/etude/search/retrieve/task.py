@@ -51,6 +51,7 @@ class Retrieve:
     inputs: type[Inputs] = Inputs
     metrics: tuple[Metric, ...] = (
         Metric("ndcg", "nDCG@10", "higher", digits=4, axis="quality"),
+        Metric("recall_10", "recall@10", "higher", digits=4),
         Metric("recall", "recall@100", "higher", digits=4),
         Metric("mrr", "MRR", "higher", digits=4),
         Metric("p50_ms", "latency p50", "lower", unit="ms", axis="cost"),
@@ -135,6 +136,7 @@ class RetrieveTrial:
         found = measure(self.run, self.test.qrels)
         return {
             "ndcg": found["nDCG@10"],
+            "recall_10": found["R@10"],
             "recall": found["R@100"],
             "mrr": found["RR"],
             "index_mb": index.bytes / 1e6,

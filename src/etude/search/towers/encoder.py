@@ -177,6 +177,8 @@ def fresh(
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         pad_token_id=tokenizer.pad_token_id,
+        # With BERT's 0.02, made for states six times as wide, what [CLS] gathers is lost beside itself.
+        initializer_range=hidden**-0.5,
     )
 
     def tower() -> nn.Module:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +11,9 @@ from typing import TYPE_CHECKING
 from etude.data.pages import Page, load_pages
 from etude.data.pages.passages import passages
 from etude.errors import InputError
+from etude.files import cache_folder, new_folder
+from etude.method import parameters
+from etude.models.fingerprint import fingerprint
 from etude.search.collection import Corpus, Document, Judged
 from etude.search.retrieve.store import checked
 from etude.search.towers import encoder
@@ -22,25 +27,51 @@ if TYPE_CHECKING:
 
 
 def learnt(method: TwoTower, corpus: Corpus, judged: Judged | None, seed: int) -> Towers:
-    """The method's towers, trained.
+    """The method's towers, trained; what was learnt from named pages is kept in the cache.
 
     Raises
     ------
     InputError : naming ``pages``, ``encoder``, ``tasks`` or ``corpus``.
     """
     documents = _documents(corpus) if judged is not None or not method.pages else []
-    source = Source(_pages(method, documents), keep=method.keep)
+    pages = _pages(method, documents)
+    towers = _kept(method, pages, seed) if method.pages else _pretrained(method, pages, seed)
+    if judged is not None:
+        tuning = Schedule(steps=method.tuning_steps, batch=method.tuning_batch, rate=method.tuning_rate)
+        train(towers, asked(documents, judged, seed), tuning, part=method.part, masked=True)
+    return towers
+
+
+def _kept(method: TwoTower, pages: Sequence[Page], seed: int) -> Towers:
+    known = {name: value for name, value in parameters(method).items() if not name.startswith("tuning_")}
+    known["encoder"] = _identified(method.encoder)
+    total = hashlib.sha256(json.dumps([known, seed], sort_keys=True).encode())
+    for page in pages:
+        total.update(repr(page).encode())
+    folder = cache_folder("towers", total.hexdigest()[:16])
+    if not folder.exists():
+        towers = _pretrained(method, pages, seed)
+        with new_folder(folder) as temporary:
+            towers.save(temporary)
+    return encoder.read(folder)
+
+
+def _identified(name: str) -> str:
+    try:
+        return fingerprint(name) if name else ""
+    except InputError as error:
+        raise InputError("encoder", error.message) from error
+
+
+def _pretrained(method: TwoTower, pages: Sequence[Page], seed: int) -> Towers:
+    source = Source(pages, keep=method.keep)
+    schedule = Schedule(steps=method.steps, batch=method.batch, rate=method.rate, warm_up=method.warm_up)
     with seeded(seed):
         towers = _untrained(method, source)
-        schedule = Schedule(steps=method.steps, batch=method.batch, rate=method.rate, warm_up=method.warm_up)
         if method.tasks == ("mlm",):
             train_masked(towers, source.texts, schedule)
         elif kinds := _kinds(method, source):
             train(towers, source.drawn(kinds, seed), schedule, part=method.part, masked=method.masked)
-        if judged is not None:
-            tuning = Schedule(steps=method.tuning_steps, batch=method.tuning_batch, rate=method.tuning_rate)
-            found = asked(documents, judged, seed)
-            train(towers, found, tuning, part=method.part, masked=True)
     return towers
 
 

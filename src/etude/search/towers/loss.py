@@ -85,6 +85,11 @@ def cached(
     Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", 2021.
     arXiv:2101.06983.
     """
+    if all(len(own) == 1 for own in parts):  # nothing is gained by encoding twice
+        with torch.enable_grad():
+            value = loss(*(tower(own[0]) for tower, own in zip(encode, parts, strict=True)))
+            torch.autograd.backward(value)
+        return value.detach()
     states, vectors = [], []
     for tower, own in zip(encode, parts, strict=True):
         found = []
