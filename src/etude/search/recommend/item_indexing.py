@@ -104,7 +104,7 @@ class ItemIndexing:
         if self.model:
             model, tokenizer = tuned(self.model, ids, seed)
         else:
-            model, tokenizer = speller(ids, len(sequences), width=self.width, layers=self.layers, seed=seed)
+            model, tokenizer = speller(ids, width=self.width, layers=self.layers, seed=seed)
         learner = Generative(model, tokenizer, ids, self.history, self.beams)
         fitted(
             learner,

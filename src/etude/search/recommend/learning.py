@@ -18,17 +18,20 @@ from etude.search.recommend.prompts import DIRECT, SEQUENTIAL
 from etude.search.seq2seq import batches, small, train, vocabulary
 from etude.seeds import seeded
 
+TEMPLATES = (*SEQUENTIAL, *DIRECT)
 WATCHED = 5
 """Items that are recommended to a user whose own one is known, to see how far learning has come."""
 
 
-def speller(
-    ids: Sequence[Pieces], users: int, *, width: int, layers: int, seed: int
-) -> tuple[WholeWords, Any]:
-    """A small model that knows the words of prompts, numbers, the text in ids, and their own tokens."""
-    texts = [template.replace("{user}", f"user_{n}") for n, template in enumerate((*SEQUENTIAL, *DIRECT))]
-    texts += [f"user_{user}" for user in range(users)]
-    texts += [piece for pieces in ids for piece in pieces if not piece.startswith("<")]
+def speller(ids: Sequence[Pieces], *, width: int, layers: int, seed: int) -> tuple[WholeWords, Any]:
+    """A small model that knows the words of prompts and titles, numbers of two digits, and the ids' tokens.
+
+    Longer numbers it spells in pieces, as large models do: items whose numbers are alike look alike.
+    """
+    texts = [template.replace("{user}", f"user_{n:02}") for n in range(100) for template in TEMPLATES]
+    texts += [
+        piece for pieces in ids for piece in pieces if not piece.startswith("<") and not piece.isdigit()
+    ]
     special = new_tokens(ids)
     tokenizer = vocabulary(texts, 1500 + len(special), special)
     with seeded(seed):
