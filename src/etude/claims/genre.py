@@ -2,9 +2,9 @@
 
 The names are drawn, three words each of 15, and called by other words in the texts (a crimson port gallery
 for Red Harbour Museum); a fifth of them has no mention to learn from. The model is a T5 of a million weights
-that has read nothing before, where the paper tunes BART-large on nine million mentions of Wikipedia. Besides
-these, WordNet's definitions are reported, whose headwords are the names: real text, for which the model is too
-small.
+that has read nothing before, where the paper tunes BART-large on nine million mentions of Wikipedia. All that
+learn do so for 300 steps. Besides these, WordNet's definitions are reported, whose headwords are the names:
+real text, for which the model is too small.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PLACES = Study(
     task=TASK,
     inputs=Inputs(data="places", names=NAMES, tested=200),
     arms={
-        "genre": GenreLink(steps=500),
+        "genre": GenreLink(steps=300),
         "words": NameWords(),
         "minilm": NameVectors(),
         "two towers": NameTowers(steps=300),
@@ -36,7 +36,7 @@ DEFINITIONS = Study(
 
 CLAIM = Claim(
     paper="genre",
-    statement="Within a small tree of names generation finds the right one, learnt or new; without, it errs more.",
+    statement="Within a small tree of names generation finds the right one, learnt or new, and never what is none.",
     studies=(PLACES, DEFINITIONS),
     must_hold=[
         Inequality("valid", "genre", ">=", 1.0, on=PLACES),
