@@ -22,7 +22,7 @@ class Generation:
     Parameters
     ----------
     text : up to the first stop, without spaces at its ends.
-    read : tokens of the prompt that were computed; 0 for further samples of the same prompt.
+    read : tokens of the prompt that were computed; 0 for further samples of a prompt that was read once.
     generated : tokens that were written, the one that ends the text included.
     """
 
@@ -162,9 +162,10 @@ class Generator:
             stopping_criteria=[stop] if stops else None,
             **given,
         )
-        rows = [self._generation(row[start:], stop, len(ids[i // samples])) for i, row in enumerate(found)]
-        groups = [rows[at : at + samples] for at in range(0, len(rows), samples)]
-        return [[first, *(Generation(g.text, 0, g.generated) for g in rest)] for first, *rest in groups]
+        shared = samples > 1 and not self.encodes
+        read = [0 if shared and row % samples else len(ids[row // samples]) for row in range(len(found))]
+        rows = [self._generation(row[start:], stop, each) for row, each in zip(found, read, strict=True)]
+        return [rows[at : at + samples] for at in range(0, len(rows), samples)]
 
     def decoded(self, states: Tensor, *, read: int, tokens: int) -> Generation:
         """What the decoder of an encoder-decoder model writes, the likeliest tokens.
