@@ -36,7 +36,7 @@ DEFINITIONS = Study(
 
 CLAIM = Claim(
     paper="genre",
-    statement="Within a small tree of names generation finds the right one, learnt or new, and never what is none.",
+    statement="Within a small tree generation finds names, learnt or new, and never what is no name.",
     studies=(PLACES, DEFINITIONS),
     must_hold=[
         Inequality("valid", "genre", ">=", 1.0, on=PLACES),
