@@ -81,17 +81,21 @@ def our_words(job: dict[str, Any], texts: Sequence[str], queries: Sequence[str])
 
 
 def their_words(job: dict[str, Any], texts: Sequence[str], queries: Sequence[str]) -> dict[str, Any]:
-    """bm25s with numpy, or compiled by numba; written to disk, as an index is."""
+    """bm25s as it comes, without numba, or with all of it compiled; written to disk, as an index is."""
     import bm25s
     import Stemmer
 
     words = {"stopwords": "en", "stemmer": Stemmer.Stemmer("english"), "show_progress": False}
-    compiled = job["by"] == "bm25s, numba"
+    kinds: dict[str, dict[str, Any]] = {
+        "bm25s": {},
+        "bm25s without numba": {"auto_compile": False},
+        "bm25s, backend numba": {"backend": "numba"},
+    }
     names = [str(number) for number in range(len(texts))]
     bm25s.BM25().index(bm25s.tokenize(["warm up"], **words), show_progress=False)
     with tempfile.TemporaryDirectory() as folder:
         with measured() as figures:
-            index = bm25s.BM25(backend="numba" if compiled else "numpy", auto_compile=compiled)
+            index = bm25s.BM25(**kinds[job["by"]])
             index.index(bm25s.tokenize(list(texts), **words), show_progress=False)
             index.save(folder, show_progress=False)
         size = sum(path.stat().st_size for path in Path(folder).iterdir())

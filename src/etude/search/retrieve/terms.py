@@ -18,7 +18,7 @@ from etude.errors import InputError
 from etude.models.likelihood import context_length
 from etude.search.collection import Document
 from etude.search.embedder import batches
-from etude.search.retrieve.words import top
+from etude.search.retrieve.words import summed, top
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,13 +134,13 @@ class Impacts:
         )
         self.size = int(size)
 
-    def scores(self, terms: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    def scores(self, terms: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Products of all documents with a question of these terms and weights, [documents]."""
         places = [slice(*self.starts[term : term + 2].tolist()) for term in terms.tolist()]
         rows = np.concatenate([_NO_ROWS, *(self.rows[place] for place in places)])
         own = np.concatenate([_NO_WEIGHTS, *(self.weights[place] for place in places)])
         factors = np.repeat(weights, [place.stop - place.start for place in places])
-        return np.bincount(rows, own * factors, minlength=self.size).astype(np.float64, copy=False)
+        return summed(rows, own * factors, self.size)
 
 
 _NO_ROWS, _NO_WEIGHTS = np.empty(0, np.int32), np.empty(0, np.float32)
