@@ -227,7 +227,8 @@ IDF: dict[str, Callable[[int, int], float]] = {
 
 
 def _saturated(counts: Floats, norms: Floats, k1: float, delta: float) -> Floats:
-    return counts / (counts + k1 * norms)
+    parts: Floats = counts / (counts + k1 * norms)
+    return parts
 
 
 def _atire(counts: Floats, norms: Floats, k1: float, delta: float) -> Floats:
