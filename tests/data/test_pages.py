@@ -14,7 +14,8 @@ HTML = """<!doctype html><html><head><title>x</title><style>p {}</style></head><
 <div role="main"><section><h1>Wings<a class="headerlink" href="#wings">¶</a></h1>
 <p>They <em>lift</em>&nbsp;an aircraft,<br>see <a href="sub/tails.html#top">tails</a>
 and <a href="https://example.org/a.html">others</a>.<p>Second paragraph.
-<ul><li>One of a list</li><li>Another</li></ul><pre>code()</pre></section>
+<ul><li>One of a list</li><li>Another</li>
+<li><a href="sub/tails.html">Nothing but a link</a></li></ul><pre>code()</pre></section>
 <section><h2>See also</h2><p>Not this.</p></section>
 <section><h2>Form</h2><dl><dt>span</dt><dd><p>How wide it is.</p></dd></dl></section></div>
 <div><p>Copyright</p></div></body></html>"""

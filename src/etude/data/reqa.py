@@ -14,7 +14,7 @@ from etude.data.sets import find_folder, missing
 from etude.errors import InputError
 
 NAMES = {
-    "python-docs": "18,000 passages of Python's documentation; 2,000 headings ask for what stands below",
+    "python-docs": "passages of Python's documentation; headings ask for what stands below",
     "reqa-xquad": "the sentences of XQuAD's English paragraphs, each with its paragraph; 1,190 questions",
 }
 
@@ -41,7 +41,8 @@ def load(name: str) -> Collection:
 def headings(pages: Sequence[Page]) -> Collection:
     """Every heading that stands only once is asked, for the passages below it.
 
-    Documents are passages with the title of their page; headings are in none of them. Of passages with equal
+    Documents are passages with the title of their page. Titles are not asked, nor what is a sentence of a
+    passage, as some entries of lists are. Of passages with equal
     text only the first is kept.
 
     Raises
@@ -60,8 +61,11 @@ def headings(pages: Sequence[Page]) -> Collection:
     for page in pages:
         for number, passage in enumerate(passages(page)):
             kept.setdefault(" ".join(passage.text.casefold().split()), (f"{page.id}#{number}", passage))
+    said = {sentence.casefold() for _, passage in kept.values() for sentence in passage.sentences}
     below: dict[tuple[str, int, str], list[str]] = {}
     for identifier, passage in kept.values():
+        if passage.heading == passage.title or asked(passage.heading).casefold() in said:
+            continue
         below.setdefault((passage.page, passage.section, asked(passage.heading)), []).append(identifier)
     times = Counter(heading.casefold() for _, _, heading in below)
     chosen = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import string
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,8 @@ from etude.data.pages.page import Page, assembled
 _HEADINGS = {f"h{level}" for level in range(1, 7)}
 _BLOCKS = {"p", "li", "dd", "dt", "td", "th", "blockquote", "figcaption"}
 _SKIPPED = {"script", "style", "nav", "header", "footer", "aside", "pre", "form", "head"}
+_MARKS = string.whitespace + string.punctuation
+"""Between links these make no text."""
 _VOID = {
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
 }  # fmt: skip
@@ -19,6 +22,8 @@ _VOID = {
 
 def read(path: Path, identifier: str) -> Page:
     """One file: headings, blocks of text and links of its main part, without navigation and code.
+
+    A block that is a link and nothing else is navigation.
 
     Parameters
     ----------
@@ -56,11 +61,12 @@ class _Parser(HTMLParser):
         self._skipped = 0
         self._main = 0
         self._text: list[str] = []
+        self._plain = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         facts = {name: value or "" for name, value in attrs}
         if not self._main and (tag in ("main", "article") or facts.get("role") == "main"):
-            self.blocks, self.links, self._text = [], [], []
+            self.blocks, self.links, self._text, self._plain = [], [], [], False
             self._main = len(self._open) + 1
         if tag in _HEADINGS | _BLOCKS:
             self._flush(False)
@@ -88,6 +94,7 @@ class _Parser(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._skipped and self._main >= 0:
             self._text.append(data)
+            self._plain |= "a" not in self._open and data.strip(_MARKS) != ""
 
     def close(self) -> None:
         super().close()
@@ -95,6 +102,6 @@ class _Parser(HTMLParser):
 
     def _flush(self, heading: bool) -> None:
         text = "".join(self._text).strip()
-        if text:
+        if text and (heading or self._plain):
             self.blocks.append((heading, text))
-        self._text = []
+        self._text, self._plain = [], False
