@@ -17,8 +17,8 @@ from etude.search.constrained.trie import Ints, Trie
 
 OUTSIDE, MENTION, ENTITY = range(3)
 QUERY, PLACE, MODE, NODE, BEGIN = range(5)
-"""Columns of a state: which text, how far it is written, in what, a node of the tree in use, and where the
-mention begins."""
+"""Columns of a state: which text, how far it is written, in what, a node of the names, and where the mention
+begins."""
 
 NIL = "NIL"
 """The name of a mention that has no candidate."""
@@ -45,10 +45,10 @@ class Marks:
 class Markup:
     """What may follow in a text that is written again; see `etude.search.constrained.rules.Rule`.
 
-    Outside, the next token of the text may follow, or a mark that opens a mention if it can begin with that
-    token. In a mention, its next token, or the mark that closes it: not at once, and only where a mention can
-    end. Behind it comes a name of the catalogue, or one of the candidates of that mention. At the end of the
-    text only the end may follow.
+    Outside, the next token of the text may follow, or a mark that opens a mention if one can begin there. In
+    a mention, its next token if one can end further on, or the mark that closes it where one can end: not at
+    once. Behind it comes a name of the catalogue, or one of the candidates of that mention. At the end of the
+    text only the end may follow. From everywhere the end can be reached.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Markup:
         if any(reserved.intersection(text) for text in texts):
             raise InputError("texts", "one holds a token that marks a mention or a name")
         self.texts, self.marks = texts, marks
-        self._mentions = None if mentions is None else Trie.of([[*one, marks.end] for one in mentions])
+        self._stops = [_stops(text, mentions) for text in texts]
         self._keys = {} if candidates is None else {mention: n for n, mention in enumerate(candidates, 1)}
         groups = [names] if candidates is None else [[nil], *candidates.values()]
         sequences = [
@@ -133,26 +133,38 @@ class Markup:
         text, place = self.texts[state[QUERY]], state[PLACE]
         following = text[place] if place < len(text) else None
         if state[MODE] == MENTION:
-            return self._in_mention(state, following)
+            return self._in_mention(state)
         if following is None:
             return [(self.marks.end, state)]
         found = [(following, [state[QUERY], place + 1, OUTSIDE, 0, 0])]
-        if self._mentions is None or self._mentions.find([following]) >= 0:
+        if self._stops[state[QUERY]][place]:
             found.append((self.marks.open, [state[QUERY], place, MENTION, 0, place]))
         return found
 
-    def _in_mention(self, state: list[int], following: int | None) -> list[tuple[int, list[int]]]:
-        """Go on with the mention, or close it: the first token of what is behind the node of its names."""
-        found, (query, place, _, node, begin) = list[tuple[int, list[int]]](), state
-        tree = self._mentions
-        deeper = -1 if following is None else 0 if tree is None else tree.find([following], node)
-        if following is not None and deeper >= 0:
-            found.append((following, [query, place + 1, MENTION, deeper, begin]))
-        if place > begin and (tree is None or tree.find([self.marks.end], node) >= 0):
-            said = tuple(self.texts[query][begin:place])
-            names = self._names.find([self._keys.get(said, 0), self.marks.close])
+    def _in_mention(self, state: list[int]) -> list[tuple[int, list[int]]]:
+        """Go on with the mention, or close it: the next token is then one of its names."""
+        query, place, _, _, begin = state
+        text, stops = self.texts[query], self._stops[query][begin]
+        found = list[tuple[int, list[int]]]()
+        if place < stops[-1]:
+            found.append((text[place], [query, place + 1, MENTION, 0, begin]))
+        if place in stops:
+            key = self._keys.get(tuple(text[begin:place]), 0)
+            names = self._names.find([key, self.marks.close])
             found.append((self.marks.close, [query, place, ENTITY, names, begin]))
         return found
+
+
+def _stops(text: Sequence[int], mentions: Sequence[Sequence[int]] | None) -> list[Sequence[int]]:
+    """Where mentions can end, ascending, that begin at each place of a text."""
+    if mentions is None:
+        return [range(begin + 1, len(text) + 1) for begin in range(len(text))]
+    known = {tuple(mention) for mention in mentions}
+    lengths = sorted(set(map(len, known)) - {0})
+    return [
+        [begin + n for n in lengths if tuple(text[begin : begin + n]) in known and begin + n <= len(text)]
+        for begin in range(len(text))
+    ]
 
 
 @dataclass(frozen=True)
