@@ -48,7 +48,6 @@ FILMS = Study(
     arms={
         **CLASSICAL,
         "RID": indexed("rid", epochs=30),
-        "SID": indexed("sid", epochs=30),
         "CID+IID": indexed("cid+iid", epochs=30),
     },
     seeds=(0,),
@@ -78,7 +77,7 @@ CLAIM = Claim(
         Inequality("hr_10", "CID of exchanged items", "<=", "RID", on=GROUPS, plus=0.05),
         *(
             Inequality("hr_10", "CID+IID", ">", other, on=FILMS, over=1)
-            for other in ("RID", "SID", "sasrec", "item-knn", "popularity")
+            for other in ("RID", "sasrec", "item-knn", "popularity")
         ),
     ],
 )
