@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 from transformers import BertConfig, BertModel
@@ -53,3 +55,18 @@ def test_a_classifier_of_several_classes_is_no_cross_encoder(tmp_path: object) -
     tokenizer.save_pretrained(folder)
     with pytest.raises(InputError, match="model: gives 3 numbers"):
         load_scorer(folder)
+
+
+def test_a_few_lessons_teach_it_where_words_come_from() -> None:
+    from etude.data.sources import load as load_text
+    from etude.models.mini_cross import teach, triples
+
+    model, tokenizer = load_scorer("mini-bert")
+    novels = load_text("novels", "calibration")
+    teach(model, tokenizer, novels, steps=40)
+    lessons = triples(load_text("novels", "evaluation"), 40, random.Random(1))
+    scores = [
+        model(**tokenizer([query, query], [passage, other], padding=True, return_tensors="pt")).logits[:, 0]
+        for query, passage, other in lessons
+    ]
+    assert sum(bool(better > worse) for better, worse in scores) > 36

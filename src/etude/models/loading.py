@@ -50,8 +50,8 @@ def load(
     name_or_path : a folder written by ``save_pretrained`` or `save` (a causal or masked language
         model, a classifier, or a bare encoder, as its ``config.json`` says), a ``.gguf`` file,
         a built-in model (``"nano-llama"``, ``"nano-bert"``, ``"nano-vit"``, ``"smollm2"``, ``"minilm"``,
-        ``"mini-bert"``), or a name on the Hugging Face hub. A built-in name wins over a folder of that
-        name: write ``./nano-llama`` for the folder.
+        ``"mini-bert"``, ``"mini-cross"``), or a name on the Hugging Face hub. A built-in name wins over a
+        folder of that name: write ``./nano-llama`` for the folder.
     architecture : a class of transformers, for another than the one that ``config.json`` names; the
         checkpoint must hold all of its weights.
     packed : whether weights of a few bits stay packed. By default those of a folder do, and those of a
@@ -304,6 +304,12 @@ def _mini_bert() -> Path:
     return built(_minilm())
 
 
+def _mini_cross() -> Path:
+    from etude.models.mini_cross import built
+
+    return built(_mini_bert())
+
+
 BUILT_IN: dict[str, Callable[[], Path]] = {
     "nano-llama": partial(_shipped, "nano-llama"),
     "nano-bert": partial(_shipped, "nano-bert"),
@@ -312,6 +318,7 @@ BUILT_IN: dict[str, Callable[[], Path]] = {
     "smollm2": _smollm2,
     "minilm": _minilm,
     "mini-bert": _mini_bert,
+    "mini-cross": _mini_cross,
 }
 """Built-in models: name to a function that finds it, or raises `InputError` saying how to get it."""
 

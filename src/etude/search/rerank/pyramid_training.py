@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from etude.search.rerank.pyramid_ernie import PyramidERNIE
 
 
+WARM_UP = 10
+"""Steps in which the rate grows to what it is."""
+
+
 @dataclass(frozen=True)
 class Group:
     """A query's documents as tokens, and a grade of each, ``[documents]``."""
@@ -99,6 +103,7 @@ def train(
     """Train the scorer by a loss of one query's scores and grades, averaged over the queries of a batch."""
     method, draw = ranker.method, torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(ranker.scorer.parameters(), lr=method.rate)
+    warm = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARM_UP))
     ranker.scorer.train()
     for _ in track(range(epochs), "training"):
         for part in torch.split(torch.randperm(len(groups), generator=draw), method.batch):
@@ -109,6 +114,7 @@ def train(
             torch.autograd.backward(torch.stack(losses).mean())
             nn.utils.clip_grad_norm_(ranker.scorer.parameters(), 1.0)
             optimizer.step()
+            warm.step()
             optimizer.zero_grad(set_to_none=True)
     ranker.scorer.eval()
 
