@@ -26,7 +26,7 @@ GRAPH_LIMIT = 100_000
 
 
 def lexical(repeats: int) -> list[dict[str, Any]]:
-    """A line for each corpus and engine; ratios to bm25s as it comes, its scoring compiled if numba is there."""
+    """A line for each corpus and engine; ratios to bm25s as it comes, compiled where numba is."""
     rows = []
     for data in LEXICAL:
         lines = {by: measured({"what": "lexical", "by": by, **data}, repeats) for by in ENGINES}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from etude.search.retrieve.index import Found
+    from etude.search.retrieve.words import Floats
 
 _BATCH = 1024
 _ARRAYS = ("starts", "rows", "weights", "size")
@@ -134,7 +135,7 @@ class Impacts:
         )
         self.size = int(size)
 
-    def scores(self, terms: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    def scores(self, terms: NDArray[np.int64], weights: NDArray[np.float32]) -> Floats:
         """Products of all documents with a question of these terms and weights, [documents]."""
         places = [slice(*self.starts[term : term + 2].tolist()) for term in terms.tolist()]
         rows = np.concatenate([_NO_ROWS, *(self.rows[place] for place in places)])

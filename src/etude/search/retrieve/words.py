@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from etude.search.retrieve.bm25 import BM25
     from etude.search.retrieve.index import Found
 
-    Floats = NDArray[np.float32]
+    Floats = NDArray[np.floating[Any]]
 
 Variant = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]
 Language = Literal[
@@ -194,7 +194,8 @@ def summed(rows: NDArray[np.int32], parts: Floats, total: int) -> Floats:
     [2.0, 0.0, 4.0, 0.0]
     """
     totals = torch.zeros(total).index_add_(0, torch.from_numpy(rows), torch.from_numpy(parts))
-    return totals.numpy()
+    found: Floats = totals.numpy()
+    return found
 
 
 def top(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
@@ -227,8 +228,7 @@ IDF: dict[str, Callable[[int, int], float]] = {
 
 
 def _saturated(counts: Floats, norms: Floats, k1: float, delta: float) -> Floats:
-    parts: Floats = counts / (counts + k1 * norms)
-    return parts
+    return counts / (counts + k1 * norms)
 
 
 def _atire(counts: Floats, norms: Floats, k1: float, delta: float) -> Floats:
@@ -241,8 +241,7 @@ def _lower_bounded(counts: Floats, norms: Floats, k1: float, delta: float) -> Fl
 
 def _long(counts: Floats, norms: Floats, k1: float, delta: float) -> Floats:
     shifted = counts / norms + delta
-    parts: Floats = (k1 + 1) * shifted / (k1 + shifted)
-    return parts
+    return (k1 + 1) * shifted / (k1 + shifted)
 
 
 def _none(settings: BM25) -> float:
