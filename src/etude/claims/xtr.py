@@ -31,8 +31,7 @@ def study(name: str) -> Study:
     return Study(name=name, task=TASK, inputs=Inputs(data=name), arms=ARMS)
 
 
-CRANFIELD, CISI = study("cranfield"), study("cisi")
-STUDIES = (CRANFIELD, CISI)
+STUDIES = (study("cranfield"),)
 
 CLAIM = Claim(
     paper="xtr",

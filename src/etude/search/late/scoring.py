@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from etude.search.late.tokens import Tokens, best
+from etude.search.late.tokens import Tokens, best, last
 
 CHUNK = 1 << 22
 """Similarities that `maxsim` holds at once."""
@@ -56,7 +56,8 @@ def xtr_scores(queries: Tokens, documents: Tokens, k: int) -> Tensor:
     Parameters
     ----------
     queries, documents : token vectors of equal width; the documents are those of a batch.
-    k : tokens that a query token retrieves; if there are fewer, all, and the score is ColBERT's mean.
+    k : tokens that a query token retrieves, those as near as the last one with it; if there are fewer, all,
+        and the score is ColBERT's mean.
 
     Returns
     -------
@@ -75,9 +76,7 @@ def xtr_scores(queries: Tokens, documents: Tokens, k: int) -> Tensor:
     arXiv:2304.01982.
     """
     similarities = documents.vectors @ queries.vectors.T
-    k = min(k, len(similarities))
-    found = similarities.topk(k, dim=0).indices
-    retrieved = torch.zeros_like(similarities, dtype=torch.bool).scatter_(0, found, True)
+    retrieved = similarities >= last(similarities, k)
     matches = best(similarities.masked_fill(~retrieved, -torch.inf), documents.lengths).T
     hits = matches > -torch.inf
     total = _sum(matches.masked_fill(~hits, 0.0), queries)

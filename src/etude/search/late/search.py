@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from etude.search.late.segment import Segment
-from etude.search.late.tokens import best
+from etude.search.late.tokens import best, last
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def imputed(similarities: Tensor, owners: Tensor, tokens: int, size: int) -> Ret
         return Retrieved(
             owners.long(), similarities, similarities.new_full(similarities.shape[1:], -torch.inf)
         )
-    floors = _last(similarities, tokens)
+    floors = last(similarities, tokens)
     retrieved = (similarities >= floors).any(1).nonzero()[:, 0]
     documents, places = _distinct(owners.index_select(0, retrieved).long(), size)
     matches = floors.repeat(len(documents), 1)
@@ -147,13 +147,6 @@ def top(documents: Tensor, scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k best, best first; of equals, the one that stands first."""
     order = scores.argsort(descending=True, stable=True)[:k]
     return documents[order], scores[order]
-
-
-def _last(similarities: Tensor, k: int) -> Tensor:
-    """The k-th largest of each column; the least where there are fewer."""
-    columns = np.ascontiguousarray(similarities.numpy().T)
-    at = max(0, columns.shape[1] - k)
-    return torch.from_numpy(np.partition(columns, at, axis=1)[:, at].copy())
 
 
 def _distinct(numbers: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,6 +67,19 @@ def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
     """
     before = lengths.cumsum(0) - lengths
     return torch.arange(int(lengths.sum())) + torch.repeat_interleave(starts - before, lengths)
+
+
+def last(scores: Tensor, k: int) -> Tensor:
+    """The k-th largest of each column, ``[tokens, n]`` to ``[n]``; the least where there are fewer.
+
+    Examples
+    --------
+    >>> last(torch.tensor([[3.0], [1.0], [2.0]]), k=2)
+    tensor([2.])
+    """
+    rows = np.ascontiguousarray(scores.detach().numpy().T)
+    at = max(0, rows.shape[1] - k)
+    return torch.from_numpy(np.partition(rows, at, axis=1)[:, at].copy())
 
 
 def best(scores: Tensor, lengths: Tensor) -> Tensor:
