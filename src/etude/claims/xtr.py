@@ -26,31 +26,26 @@ ARMS = {
 }
 
 
-def study(name: str) -> Study:
-    """All arms on one collection."""
-    return Study(name=name, task=TASK, inputs=Inputs(data=name), arms=ARMS)
-
-
-STUDIES = (study("cranfield"),)
+CRANFIELD = Study(name="cranfield", task=TASK, inputs=Inputs(data="cranfield"), arms=ARMS)
 
 CLAIM = Claim(
     paper="xtr",
     statement="Trained to retrieve tokens, few of them find the documents, at a tenth of the scoring.",
-    studies=STUDIES,
+    studies=(CRANFIELD,),
     must_hold=[
-        *(Inequality("ndcg_10", "xtr", ">", "colbert", on=on, over="mean") for on in STUDIES),
-        *(Inequality("lost_10", "xtr", "<", "colbert", on=on, over="mean") for on in STUDIES),
-        *(Inequality("kept_200", "xtr", ">=", 0.97, on=on, over="mean") for on in STUDIES),
-        *(Inequality("relevant_10", "xtr", ">", "colbert", on=on) for on in STUDIES),
-        *(Inequality("flops_ratio", "xtr", ">=", 10.0, on=on) for on in STUDIES),
-        *(Inequality("time_ratio", "xtr", ">=", 10.0, on=on) for on in STUDIES),
+        Inequality("ndcg_10", "xtr", ">", "colbert", on=CRANFIELD, over="mean"),
+        Inequality("lost_10", "xtr", "<", "colbert", on=CRANFIELD, over="mean"),
+        Inequality("kept_200", "xtr", ">=", 0.97, on=CRANFIELD, over="mean"),
+        Inequality("relevant_10", "xtr", ">", "colbert", on=CRANFIELD),
+        Inequality("flops_ratio", "xtr", ">=", 10.0, on=CRANFIELD),
+        Inequality("time_ratio", "xtr", ">=", 10.0, on=CRANFIELD),
     ],
-    refuted_if=[Inequality("ndcg_10", "xtr", "<=", "colbert", on=on, over="mean") for on in STUDIES],
+    refuted_if=[Inequality("ndcg_10", "xtr", "<=", "colbert", on=CRANFIELD, over="mean")],
     reported=[
-        *(Inequality("ndcg_50", "xtr", ">", "colbert", on=on, over="mean") for on in STUDIES),
-        *(Inequality("relevant_200", "xtr", ">", "colbert", on=on) for on in STUDIES),
-        *(Inequality("ndcg_all", "xtr", ">=", "colbert", on=on, over="mean") for on in STUDIES),
-        *(Inequality("ndcg_all", "xtr", ">", "untrained", on=on, over="mean") for on in STUDIES),
-        *(Inequality("spread", "xtr", "<", "colbert", on=on) for on in STUDIES),
+        Inequality("ndcg_50", "xtr", ">", "colbert", on=CRANFIELD, over="mean"),
+        Inequality("relevant_200", "xtr", ">", "colbert", on=CRANFIELD),
+        Inequality("ndcg_all", "xtr", ">=", "colbert", on=CRANFIELD, over="mean"),
+        Inequality("ndcg_all", "xtr", ">", "untrained", on=CRANFIELD, over="mean"),
+        Inequality("spread", "xtr", "<", "colbert", on=CRANFIELD),
     ],
 )
