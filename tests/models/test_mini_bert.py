@@ -57,6 +57,7 @@ def test_a_classifier_of_several_classes_is_no_cross_encoder(tmp_path: object) -
         load_scorer(folder)
 
 
+@pytest.mark.slow
 def test_a_few_lessons_teach_it_where_words_come_from() -> None:
     from etude.data.sources import load as load_text
     from etude.models.mini_cross import teach, triples
