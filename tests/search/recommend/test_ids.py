@@ -9,7 +9,7 @@ import pytest
 
 from etude.data.interactions import Interactions, groups, load_interactions
 from etude.errors import InputError
-from etude.search.recommend.clustering import clustered, co_occurrence
+from etude.search.recommend.clustering import clustered, co_occurrence, divided
 from etude.search.recommend.ids import collaborative_ids, ids_of, sequential_ids
 
 SCHEMES = ("rid", "tid", "iid", "sid", "cid", "semid", "cid+iid", "semid+iid", "sid+iid")
@@ -68,6 +68,16 @@ def test_clusters_find_groups_that_do_not_mix() -> None:
     paths = clustered(co_occurrence(known.sequences, 60), 4, 30)
     for had in known.sequences:
         assert len({paths[item] for item in had}) == 1
+
+
+@pytest.mark.parametrize("dense", [0, 1000])
+def test_clusters_are_those_of_scikit_learn(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.cluster import SpectralClustering
+
+    monkeypatch.setattr("etude.search.recommend.clustering.DENSE", dense)
+    affinity = co_occurrence(TRAIN.sequences, TRAIN.items)
+    theirs = SpectralClustering(6, affinity="precomputed", assign_labels="cluster_qr", random_state=0)
+    np.testing.assert_array_equal(divided(affinity, 6), theirs.fit(affinity.toarray()).labels_)
 
 
 def test_items_that_nobody_had_are_put_together() -> None:
