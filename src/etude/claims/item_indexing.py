@@ -3,7 +3,7 @@
 The users are drawn: they go through 12 groups of 25 items each, and what tells the group of an item is with
 whom it was had, and four times out of five its categories and its title. The model is a T5 of 0.3 million
 weights that has read nothing before, where the paper tunes T5-small: what it learns of an id it learns here,
-in 15 rounds over 800 users. Clusters are of 30 items at most in place of 500 or 200, as there are 300 items.
+in 12 rounds over 800 users. Clusters are of 30 items at most in place of 500 or 200, as there are 300 items.
 
 Besides the groups, MovieLens is reported: 625 users, the 1,283 films with 20 ratings or more.
 """
@@ -17,7 +17,7 @@ from etude.search.recommend import ItemIndexing, ItemKNN, Popularity, SASRec
 from etude.search.recommend.task import TASK, Inputs
 
 
-def indexed(ids: str, epochs: int = 15, **others: Any) -> ItemIndexing:
+def indexed(ids: str, epochs: int = 12, **others: Any) -> ItemIndexing:
     """A small model that asks of users' items only."""
     common: dict[str, Any] = {"clusters": 12, "size": 30, "rate": 2e-3, "history": 8, "watched": 0}
     return ItemIndexing(ids=ids, epochs=epochs, direct=False, **common, **others)  # type: ignore[arg-type]
