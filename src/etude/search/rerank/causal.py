@@ -58,8 +58,8 @@ class Causal:
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Causal:
-        """Load a model as `etude.models.load` does."""
-        return cls(*models.load(name_or_path))
+        """Load a model as `etude.models.load` does; ``"topics"`` is `etude.search.rerank.topics.decoder`."""
+        return cls(*models.load(_place(name_or_path)))
 
     @property
     def context(self) -> int | None:
@@ -219,13 +219,23 @@ def restored(model: str, folder: Path | None) -> tuple[Causal, str]:
     folder : with a whole model, or with adapters (``peft``) for ``model``; None for ``model`` itself.
     """
     if folder is None:
-        return Causal.load(model), fingerprint(model)
+        return Causal.load(model), fingerprint(_place(model))
     if not (folder / "adapter_config.json").is_file():
         return Causal.load(folder), ""
     from peft import PeftModel
 
     base = Causal.load(model)
-    return Causal(PeftModel.from_pretrained(base.model, str(folder)), base.tokenizer), fingerprint(model)
+    return Causal(PeftModel.from_pretrained(base.model, str(folder)), base.tokenizer), fingerprint(
+        _place(model)
+    )
+
+
+def _place(model: str | Path) -> str | Path:
+    if model != "topics":
+        return model
+    from etude.search.rerank.topics import decoder
+
+    return decoder()
 
 
 def _common(first: Sequence[int], second: Sequence[int]) -> int:

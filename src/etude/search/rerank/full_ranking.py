@@ -35,7 +35,7 @@ class FullRanking:
 
     Parameters
     ----------
-    model : a causal language model, as for `etude.models.load`.
+    model : a causal language model, as for `etude.models.load`, or "topics", a small one for "topics-n".
     passage : tokens of a passage, at most; fewer where all would not fit the model's context.
     style : of the question: rank_llm's "instructions", or "terse", for small models trained here.
     weighted : whether identifiers count by their rank in training.
@@ -45,7 +45,7 @@ class FullRanking:
     teacher_window : passages that the teacher ranks at once.
     teacher_stride : how far its windows move.
     swaps : how likely a teacher of judgements swaps two neighbours in a window, to try out what errors do.
-    depth : candidates of a query to learn from.
+    candidates : of a query to learn from, at most.
     epochs : of training, over the queries.
     rate : peak learning rate of AdamW, with a cosine to 0.
     warm_up : steps of linear warm-up.
@@ -80,7 +80,7 @@ class FullRanking:
     teacher_window: Annotated[int, at.Ge(2)] = 20
     teacher_stride: Count = 10
     swaps: Annotated[float, at.Interval(ge=0, le=1)] = 0.0
-    depth: Count = 100
+    candidates: Count = 100
     epochs: Annotated[int, at.Ge(0)] = 4
     rate: Annotated[float, at.Interval(gt=0)] = 5e-6
     warm_up: Annotated[int, at.Ge(0)] = 50
@@ -126,8 +126,8 @@ class FullRanking:
         ------
         InputError : naming ``run`` if no query has two candidates.
         """
-        names = {query: [*run[query]][: self.depth] for query in judged.queries}
-        names = {query: candidates for query, candidates in names.items() if len(candidates) > 1}
+        names = {query: [*run[query]][: self.candidates] for query in judged.queries}
+        names = {query: found for query, found in names.items() if len(found) > 1}
         if not names:
             raise InputError("run", "has no query with two candidates")
         if self.teacher == JUDGEMENTS:
@@ -135,7 +135,7 @@ class FullRanking:
             sort, sizes = judging(grades, self.swaps, seed), [*map(len, names.values())]
             orders = sorted_by(sort, sizes, self.passes, self.teacher_window, self.teacher_stride)
         else:
-            shown = {query: dict.fromkeys(candidates, 0.0) for query, candidates in names.items()}
+            shown = {query: dict.fromkeys(found, 0.0) for query, found in names.items()}
             found = labels(
                 self._teacher(), judged.queries, documents, shown, self.passes, cache_folder("rankings")
             )

@@ -29,7 +29,7 @@ class RankGPT:
 
     Parameters
     ----------
-    model : a causal language model, as for `etude.models.load`.
+    model : a causal language model, as for `etude.models.load`, or "topics", a small one for "topics-n".
     window : passages of a window.
     stride : how far windows move.
     passage : tokens of a passage, at most; fewer where a window would not fit the model's context.

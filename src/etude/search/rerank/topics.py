@@ -6,16 +6,34 @@ grade. A first stage that compares words finds few of them; a model can learn wh
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from functools import cache
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
 
+from etude.errors import InputError
+from etude.files import cache_folder, new_folder
+from etude.models.saving import save
 from etude.search.collection import Collection, Document
+from etude.search.rerank.causal import Causal
+from etude.search.rerank.listwise import Listwise
+from etude.search.rerank.listwise_training import Course, Lesson, taught
+from etude.search.rerank.prompts import Kind, Listing
+from etude.seeds import seeded
 
-TOPICS = 12
-WORDS = 30
+TOPICS = 8
+WORDS = 12
 LENGTH = 6
 """Of topics, of a topic's words, of a document's words."""
+
+ROUNDS: tuple[Kind, ...] = ("letters", "numbers") * 2
+COURSE = Course(epochs=1, rate=3e-3, warm_up=50, batch=24, noise=0.0)
+LESSONS, MOST, SEED = 8000, 12, 0
+SIZES: dict[str, Any] = {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_inner": 128, "n_positions": 256}
+"""How `decoder` learns: the rounds, each of so many lists of 4 to so many passages; and its sizes."""
 
 
 def word(topic: int, number: int) -> str:
@@ -42,7 +60,7 @@ def pool_of(name: str) -> int | None:
 
 
 @cache
-def collection(pool: int, documents: int = 600, queries: int = 3000, seed: int = 0) -> Collection:
+def collection(pool: int, documents: int = 160, queries: int = 3000, seed: int = 0) -> Collection:
     """Documents and queries of one topic each, judged where BM25 finds them among the first ``pool``.
 
     Of a document's words, 0 to 6 are of its topic, the others of any. A query is three words of its topic. A
@@ -77,3 +95,82 @@ def _text(draw: random.Random) -> str:
 
 def _grade(text: str, topic: int) -> int:
     return sum(each[0] == word(topic, 0)[0] for each in text.split()) // 2
+
+
+def decoder() -> Path:
+    """A folder with a language model of 0.13 million parameters that knows the words and how to list.
+
+    It has learnt from other queries than those of `collection`, for some minutes, and is kept in the cache.
+    """
+    what = (TOPICS, WORDS, LENGTH, ROUNDS, COURSE, LESSONS, MOST, SEED, SIZES)
+    folder = cache_folder("topics", hashlib.sha256(repr(what).encode()).hexdigest()[:16])
+    if not folder.is_dir():
+        causal = taught_to_list()
+        try:
+            with new_folder(folder) as temporary:
+                save(causal.model, causal.tokenizer, temporary / "model")
+        except (OSError, InputError):
+            if not folder.is_dir():  # another process was faster if it is there now
+                raise
+    return folder / "model"
+
+
+def taught_to_list() -> Causal:
+    """The model of `decoder`, trained anew."""
+    causal = Causal(blank(), tokenizer())
+    for turn, kind in enumerate(ROUNDS):
+        listing = Listing(kind, "terse")
+        listwise = Listwise(causal, listing, "first-token", MOST, MOST - 1, passage=LENGTH)
+        causal = taught(listwise, lessons(turn), COURSE, seed=turn).causal
+    return causal
+
+
+def lessons(turn: int) -> list[Lesson]:
+    """Lists of candidates in random order and the right one, of queries that are drawn for this turn."""
+    made, draw = collection(MOST, queries=LESSONS, seed=SEED + 1 + turn), random.Random(turn)
+    documents = {document.id: document for document in made.documents}
+    found = []
+    for query, text in made.queries.items():
+        grades = made.qrels[query]
+        shown = draw.sample([*grades], min(len(grades), draw.randint(4, MOST)))
+        order = sorted(range(len(shown)), key=lambda place: -grades[shown[place]])
+        found.append(Lesson(text, [documents[name] for name in shown], order))
+    return found
+
+
+def tokenizer() -> Any:
+    """Every word, identifier and sign is a token."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = [word(topic, number) for topic in range(TOPICS) for number in range(WORDS)]
+    names = [*ascii_uppercase, *map(str, range(1, 101))]
+    asking = ["query", "ranking", "Query", "Document", "Relevant", "true", "false"]
+    pieces = ["<pad>", "<end>", ":", "[", "]", ">", *asking, *names, *words]
+    made = Tokenizer(
+        models.WordLevel({piece: place for place, piece in enumerate(pieces)}, unk_token="<pad>")
+    )
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=made, eos_token="<end>", pad_token="<pad>"
+    )
+
+
+def blank() -> Any:
+    """The model before it has learnt anything: GPT-2's architecture, whose positions tell passages apart."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    without: dict[str, Any] = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer()),
+        bos_token_id=1,
+        eos_token_id=1,
+        initializer_range=0.1,
+        **SIZES,
+        **without,
+    )
+    with seeded(SEED):
+        model: Any = GPT2LMHeadModel(config)
+    return model.eval()
