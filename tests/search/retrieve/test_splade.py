@@ -62,6 +62,17 @@ def test_training_lowers_the_loss_and_is_kept(tmp_path: Path) -> None:
     assert [*opened.search({"q": "ship"}, k=2)["q"]]
 
 
+def test_logits_are_shifted_until_few_terms_are_left() -> None:
+    encoder = TermEncoder.load("nano-bert", 32)
+    with torch.no_grad():
+        before = encoder.largest(TEXTS)
+        assert (before > 0).sum(1).min() > 1000
+        encoder.level(TEXTS, 50)
+        after = encoder.largest(TEXTS)
+    assert ((before - after) - (before - after)[0, 0]).abs().max() < 1e-4, "one number for all"
+    assert 20 < (after > 0).sum(1).float().mean() < 120
+
+
 def test_the_regulariser_makes_texts_sparse() -> None:
     pairs = [Pair(text, text, str(number)) for number, text in enumerate(TEXTS)]
     counts = []

@@ -19,6 +19,9 @@ from etude.search.retrieve.index import Index, build, held
 from etude.search.retrieve.terms import TermEncoder, TermEngine
 from etude.seeds import seeded
 
+_SAMPLE = 64
+"""Documents by which logits are shifted."""
+
 
 @method("splade", task="retrieve")
 class Splade:
@@ -39,6 +42,8 @@ class Splade:
     query_flops : weight of the regulariser for questions, >= 0.
     document_flops : weight of the regulariser for documents, >= 0.
     length : tokens that are read of a text, >= 3.
+    terms : above zero in a document when training begins, >= 1: all logits are shifted by one number, which
+        training on masked words leaves open (BERT's happens to be low, others' need not be).
 
     Raises
     ------
@@ -64,6 +69,7 @@ class Splade:
     query_flops: Annotated[float, at.Ge(0)] = 5e-5
     document_flops: Annotated[float, at.Ge(0)] = 3e-5
     length: Annotated[int, at.Ge(3)] = 128
+    terms: Annotated[int, at.Ge(1)] = 64
 
     def index(self, corpus: Corpus, judged: Judged | None = None, seed: int = 0) -> Index:
         """Train the model, and index the corpus with it; without training, the corpus is read once only."""
@@ -85,6 +91,7 @@ class Splade:
         size, losses = min(self.batch, len(pairs)), []
         optimizer = torch.optim.AdamW(encoder.model.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=self.steps)
+        encoder.level([pair.document for pair in pairs[:_SAMPLE]], self.terms)
         encoder.model.train()
         for step in track(range(self.steps), "training"):
             part = [pairs[place] for place in torch.randperm(len(pairs))[:size].tolist()]

@@ -62,13 +62,35 @@ class TermEncoder:
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Weights ``max_i log(1 + relu(logit_it))`` of each text, ``[texts, terms]``, all at least 0."""
+        return self.largest(texts).relu().log1p()
+
+    def largest(self, texts: Sequence[str]) -> Tensor:
+        """The largest logit of each term over a text's tokens, ``[texts, terms]``."""
         rows = self.tokenizer(list(texts), truncation=True, max_length=self.length)["input_ids"]
         found: dict[int, Tensor] = {}
         for places, ids, mask in batches(rows, self.tokenizer.pad_token_id or 0):
             logits = self.model(input_ids=ids, attention_mask=mask).logits
-            largest = logits.masked_fill(mask[..., None] == 0, -torch.inf).amax(1)  # the rest is monotone
-            found |= zip(places, largest.relu().log1p(), strict=True)
+            found |= zip(places, logits.masked_fill(mask[..., None] == 0, -torch.inf).amax(1), strict=True)
         return torch.stack([found[place] for place in range(len(rows))])
+
+    @torch.no_grad()
+    def level(self, texts: Sequence[str], terms: int) -> None:
+        """Shift all logits by one number, so that texts have about so many terms above zero; edits the model.
+
+        Training on masked words leaves this number open: softmax is the same whatever it is. Where it leaves
+        most terms above zero, products are in the thousands, and the first steps of training kill the model.
+
+        Raises
+        ------
+        InputError : naming ``model`` if its output has no bias to shift.
+        """
+        bias = getattr(self.model.get_output_embeddings(), "bias", None)
+        if bias is None:
+            raise InputError(
+                "model", "has no bias of its output; take another, or a trained one with steps 0"
+            )
+        largest = self.largest(texts)
+        bias -= largest.topk(min(terms + 1, largest.shape[1])).values[:, -1].mean()
 
 
 class TermEngine:
