@@ -13,9 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import HERE, RESULTS, Unavailable, machine, play, table, write_results
+from common import HERE, Unavailable, machine, play, table, write_results
 
 OURS = HERE / "ours_search.py"
+PICTURE = HERE.parent / "docs" / "images" / "search-growth.png"
 LEXICAL = ({"data": "npl"}, {"data": "passages"}, {"data": "drawn", "count": 200_000})
 ENGINES = ("etude", "bm25s", "bm25s without numba", "bm25s, backend numba")
 WIDTH, COUNT = 128, 100_000
@@ -124,7 +125,7 @@ def main() -> None:
     print(table(rows))
     written = write_results(f"search-{options.what}", {"machine": machine(), "rows": rows})
     if options.what == "growth":
-        draw(rows, RESULTS / f"{written.stem}.png")
+        draw(rows, PICTURE)
     print(f"\nkept in {written}")
 
 
