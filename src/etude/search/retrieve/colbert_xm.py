@@ -34,9 +34,9 @@ class ColBERTXM:
     be added to the backbone before or after (`etude.search.modular.encoder.plugged`).
 
     It learns from judged queries if there are any, else from ``source``, once: what it learnt is kept in the
-    cache. The paper fine-tunes ``xmod-base``
-    (81 languages, 853 million parameters) on 6.4 million English triples of MS MARCO: 50,000 steps of 128
-    pairs at 3e-6 by the model's card; the defaults here are for small backbones.
+    cache. The paper fine-tunes ``xmod-base`` (81 languages, 853 million parameters) on 6.4 million English
+    triples of MS MARCO: 50,000 steps of 128 pairs at 3e-6 by the model's card; the defaults here are for small
+    backbones.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ class ColBERTXM:
     --------
     >>> from etude.search.collection import Document, Judged
     >>> documents = [Document("a", "All human beings are born free."), Document("b", "Nobody sings.")]
-    >>> judged = Judged({"q": "who is born free?"}, {"q": {"a": 1}})
-    >>> index = ColBERTXM(backbone="tiny-xmod", steps=2).index(documents, judged)
-    >>> list(index.search({"q": "all human beings"})["q"])
+    >>> judged = Judged({"q": "who is born free?", "r": "who sings?"}, {"q": {"a": 1}, "r": {"b": 1}})
+    >>> index = ColBERTXM(backbone="tiny-xmod", steps=40).index(documents, judged)
+    >>> list(index.search({"q": "born free"})["q"])
     ['a', 'b']
 
     References

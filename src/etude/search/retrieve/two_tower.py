@@ -61,13 +61,16 @@ class TwoTower:
 
     Examples
     --------
-    >>> from etude.search.collection import Document
+    >>> from etude.search.collection import Document, Judged
     >>> documents = [
     ...     Document("wing", "A wing lifts an aircraft. Air flows over the wing. The aircraft flies."),
     ...     Document("book", "A library lends books. Readers bring the books back. Books gather dust."),
     ... ]
-    >>> index = TwoTower(hidden=32, layers=1, steps=60, batch=8, rate=3e-3).index(documents)
-    >>> list(index.search({"q": "the books of a library"})["q"])
+    >>> judged = Judged(
+    ...     {"q": "readers of books", "r": "aircraft in the air"}, {"q": {"book": 1}, "r": {"wing": 1}}
+    ... )
+    >>> index = TwoTower(hidden=32, layers=1, steps=20, batch=8, rate=3e-3).index(documents, judged)
+    >>> list(index.search({"q": "readers of books"})["q"])
     ['book', 'wing']
 
     References
