@@ -35,8 +35,8 @@ class ColBERTXM:
 
     It learns from judged queries if there are any, else from ``source``, once: what it learnt is kept in the
     cache. The paper fine-tunes ``xmod-base`` (81 languages, 853 million parameters) on 6.4 million English
-    triples of MS MARCO: 50,000 steps of 128 pairs at 3e-6 by the model's card; the defaults here are for small
-    backbones.
+    triples of MS MARCO: 50,000 steps of 128 pairs at 3e-6 by the model's card; the defaults here are for
+    small backbones.
 
     Parameters
     ----------
