@@ -3,8 +3,8 @@
 On Python's documentation: 18,409 passages of 495 pages with 5,816 links between them. 1,580 headings ask for
 the passages below them; each stands only once, and none is a title or a sentence of a passage. The towers
 share one layer of 64 numbers, and are pre-trained for 600 batches of 128 pairs, at 2e-3, where the paper has
-BERT-base and 100,000 of 8,192; after 100 batches they find next to nothing. "mlm" reads as many passages. With labels, a hundredth of the headings
-fine-tunes; the others are asked.
+BERT-base and 100,000 of 8,192; after 100 batches they find next to nothing. "mlm" reads as many passages.
+With labels, a hundredth of the headings fine-tunes; the others are asked.
 """
 
 from __future__ import annotations
