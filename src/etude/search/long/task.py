@@ -213,13 +213,12 @@ class LongTrial:
         import torch
 
         from etude.search.long.encoder import best_matches
+        from etude.search.long.quality import ndcg
 
         stack = self.stacks[length]
         queries = self._done.queries(stack.questions)
         scores = best_matches(queries, self.vectors[length], len(stack.documents))
-        own = scores[torch.arange(len(queries)), torch.tensor(stack.answers)]
-        ranks = (scores > own[:, None]).sum(1) + 1
-        return ndcg(ranks, 1 if length else BEST)
+        return ndcg(scores, torch.tensor(stack.answers), 1 if length else BEST)
 
     def _inside(self) -> float:
         """Share of what is hidden that stands in the original window."""
@@ -250,19 +249,6 @@ class LongTrial:
         from etude.search.long.encoder import write
 
         write(folder, self._done)
-
-
-def ndcg(ranks: Tensor, k: int) -> float:
-    """nDCG@k where each question has one relevant document, at this rank from 1; with k = 1, accuracy.
-
-    Examples
-    --------
-    >>> import torch
-    >>> ndcg(torch.tensor([1, 3, 11]), 10)
-    0.5
-    """
-    gains = 1 / (ranks.double() + 1).log2()
-    return float(gains.masked_fill(ranks > k, 0).mean())
 
 
 def _mean(values: Sequence[float]) -> float:
