@@ -65,7 +65,7 @@ CLAIM = Claim(
         Inequality("hr_10", "CID+IID", ">", "TID", on=GROUPS),
         Inequality("hr_10", "SID", ">", "RID", on=GROUPS, over=2),
         Inequality("hr_10", "CID", ">", "CID of exchanged items", on=GROUPS),
-        Inequality("valid", "CID", ">=", 1.0, on=GROUPS),
+        Inequality("filled", "CID", ">=", 1.0, on=GROUPS),
     ],
     refuted_if=[Inequality("hr_10", "CID", "<=", "RID", on=GROUPS, over=2)],
     reported=[

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from etude.search.constrained.beam import beam_search
 from etude.search.constrained.decoders import decoder
-from etude.search.constrained.rules import Candidates, Moves, Names, States
+from etude.search.constrained.rules import Candidates, Moves, Names, States, Without
 from etude.search.constrained.trie import Trie
 from etude.search.embedder import padded
 from etude.seeds import seeded
@@ -176,6 +176,20 @@ def test_each_query_has_its_own_candidates() -> None:
     several = [names()[:2], names()[2:3], names()[1:6]]
     found = beam_search(decoder(model("t5"), QUERIES), Candidates(several, END), 3, beams=5, max_length=8)
     assert [{h.tokens for h in query} for query in found] == [set(map(tuple, one)) for one in several]
+
+
+def test_what_is_left_out_costs_the_others_nothing() -> None:
+    rule, every = Names(Trie.of(names()), END), range(len(names()))
+    whole = beam_search(decoder(model("t5"), QUERIES), rule, 3, beams=len(names()), max_length=8)
+    left_out = [every[::2], [], every[:-1]]
+    found = beam_search(
+        decoder(model("t5"), QUERIES), Without(rule, left_out), 3, beams=len(names()), max_length=8
+    )
+    for some, before, after in zip(left_out, whole, found, strict=True):
+        closed = {tuple(names()[place]) for place in some}
+        kept = [(h.tokens, h.score) for h in before if h.tokens not in closed]
+        assert [h.tokens for h in after] == [tokens for tokens, _ in kept]
+        assert [h.score for h in after] == pytest.approx([score for _, score in kept], abs=1e-5)
 
 
 def test_queries_together_find_what_each_finds_alone() -> None:

@@ -94,3 +94,38 @@ class Candidates(Names):
     def start(self, queries: int) -> States:
         """The child of the root that stands for the query."""
         return np.arange(1, queries + 1)[:, None]
+
+
+class Without:
+    """Names, but for some of each query; a state is a node and the query.
+
+    Parameters
+    ----------
+    names : the catalogue.
+    left_out : for each query, places of the names that it may not give.
+    """
+
+    def __init__(self, names: Names, left_out: Sequence[Sequence[int]]) -> None:
+        self.names = names
+        self._nodes = len(names.trie.degrees)
+        closed = [
+            query * self._nodes + names.trie.alone(np.array(some, np.int64))
+            for query, some in enumerate(left_out)
+        ]
+        self._closed = np.concatenate([np.empty(0, np.int64), *closed])
+
+    @property
+    def end(self) -> int:
+        """The last token of every sequence."""
+        return self.names.end
+
+    def start(self, queries: int) -> States:
+        """The root, for each query."""
+        return np.concatenate([self.names.start(queries), np.arange(queries)[:, None]], axis=1)
+
+    def moves(self, states: States) -> Moves:
+        """The children from which something else is reached than what is left out."""
+        rows, tokens, nodes = self.names.moves(states[:, :1])
+        queries = states[rows, 1:]
+        kept = ~np.isin(queries[:, 0] * self._nodes + nodes[:, 0], self._closed)
+        return Moves(rows[kept], tokens[kept], np.concatenate([nodes, queries], axis=1)[kept])

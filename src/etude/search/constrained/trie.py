@@ -175,6 +175,30 @@ class Trie:
         above = np.repeat(np.arange(len(self.degrees), dtype=np.int32), stops - starts)
         return np.concatenate([np.zeros(1, np.int32), above])
 
+    @cached_property
+    def end_of(self) -> NDArray[np.int32]:
+        """The node at the end of each sequence, in the order in which they were given."""
+        found = np.empty_like(self.ends)
+        found[self.entries] = self.ends
+        return found
+
+    def alone(self, places: Ints) -> Ints:
+        """Nodes from which nothing is reached but one of the sequences at ``places``.
+
+        Examples
+        --------
+        >>> trie = Trie.of([[5, 7, 1], [5, 8, 1]])
+        >>> trie.find([5, 7]) in trie.alone(np.array([0])), trie.find([5]) in trie.alone(np.array([0]))
+        (True, False)
+        """
+        nodes, found = self.end_of[places].astype(np.int64), [np.empty(0, np.int64)]
+        while len(nodes):
+            found.append(nodes)
+            above = self.parents[nodes].astype(np.int64)
+            starts, stops = self.degrees.bounds(above)
+            nodes = above[(stops - starts == 1) & (above > 0)]
+        return np.concatenate(found)
+
     def edges(self, nodes: Ints) -> Edges:
         """All edges that leave ``nodes``."""
         starts, stops = self.degrees.bounds(nodes)

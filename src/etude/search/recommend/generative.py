@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from etude.search.constrained.beam import beam_search
 from etude.search.constrained.decoders import EncoderDecoder
-from etude.search.constrained.rules import Names
+from etude.search.constrained.rules import Names, Without
 from etude.search.constrained.trie import Trie
 from etude.search.embedder import padded
 from etude.search.recommend.ids import Pieces
@@ -87,21 +87,30 @@ class Generative:
         found = []
         for at in range(0, len(histories), BATCH):
             batch = zip(users[at : at + BATCH], histories[at : at + BATCH], strict=True)
-            found += self.generated([self.prompt(SEQUENTIAL[0], user, had) for user, had in batch])
+            asked = [self.prompt(SEQUENTIAL[0], user, had) for user, had in batch]
+            found += self.generated(asked, [*map(set, histories[at : at + BATCH])])
         return unseen(found, histories, k)
 
     @torch.no_grad()
-    def generated(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """The items whose ids are generated for prompts, best first; all of them exist."""
+    def generated(
+        self, prompts: Sequence[Prompt], left_out: Sequence[Collection[int]] | None = None
+    ) -> list[list[int]]:
+        """The items whose ids are generated for prompts, best first, without those left out of each."""
+        names = Names(self.trie, self.end)
         states, mask = self.model.encode(prompts)
         named = beam_search(
             EncoderDecoder(self.model.model, states, mask),
-            Names(self.trie, self.end),
+            names if left_out is None else Without(names, [sorted(some) for some in left_out]),
             len(prompts),
             beams=self.beams,
             max_length=self.trie.depth,
         )
-        return [[self.trie.entries_at(one.state[0])[0] for one in hypotheses] for hypotheses in named]
+        return [[self.items[one.tokens] for one in hypotheses] for hypotheses in named]
+
+    @cached_property
+    def items(self) -> dict[tuple[int, ...], int]:
+        """The item of each id."""
+        return {tuple(self.target(item)): item for item in range(len(self.ids))}
 
     def prompt(self, template: str, user: int, had: Sequence[int]) -> Prompt:
         """A prompt's token ids, the end included, and the number of the word that each is of."""

@@ -63,7 +63,7 @@ class Recommend:
         Metric("hr_10", "HR@10", "higher", digits=4, axis="quality"),
         Metric("ndcg_5", "NDCG@5", "higher", digits=4),
         Metric("ndcg_10", "NDCG@10", "higher", digits=4),
-        Metric("valid", "valid", "higher", digits=3),
+        Metric("filled", "places filled", "higher", digits=3),
         Metric("tokens", "tokens of an id", None, digits=2),
         Metric("new_tokens", "new tokens", None, digits=0),
         Metric("recommend_ms", "CPU time a user", "lower", unit="ms", axis="cost"),
@@ -142,7 +142,7 @@ class RecommendTrial:
         found = self._done.recommend([had[:-1] for had in sequences], range(len(sequences)), 10)
         spent = 1000 * (time.process_time() - begun) / len(sequences)
         figures = hits(found, [had[-1] for had in sequences])
-        return figures | self._spelled() | {"valid": float((found >= 0).mean()), "recommend_ms": spent}
+        return figures | self._spelled() | {"filled": float((found >= 0).mean()), "recommend_ms": spent}
 
     def _spelled(self) -> dict[str, float]:
         from etude.search.recommend.generative import Generative
