@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from etude.progress import track
 from etude.search.measures import measure
 from etude.search.rerank.idcm_cascade import Cascade
-from etude.search.rerank.idcm_course import Course, Triple
+from etude.search.rerank.idcm_course import Course, Lesson, Triple
 from etude.search.rerank.idcm_losses import DISTILLATIONS, ranknet
 from etude.search.rerank.idcm_reading import Reader, bm25
 from etude.search.rerank.idcm_selector import Selector, embedder
@@ -117,9 +117,13 @@ def taught(start: Cascade, lessons: Course, seed: int) -> Cascade:
         ("documents", documents, everything, lessons.whole, method.document_epochs),
     ):
         descent = Descent(method, title, epochs, judge_of(cascade, lessons))
-        descent(parts, lambda epoch, taken=taken: Course.triples(taken, seed + epoch), loss)
+        descent(parts, partial(_drawn, taken, seed), loss)
     scorer.eval()
     return cascade
+
+
+def _drawn(lessons: Sequence[Lesson], seed: int, epoch: int) -> list[Triple]:
+    return Course.triples(lessons, seed + epoch)
 
 
 def distilled(cascade: Cascade, lessons: Course, scores: Sequence[Tensor], seed: int) -> Selector:

@@ -23,7 +23,8 @@ from etude.search.collection import Document, Qrels, Run
 from etude.search.rerank.pyramid_encoder import Pyramid, Segment
 from etude.search.rerank.pyramid_losses import anchors
 from etude.search.rerank.pyramid_metrics import pairs
-from etude.search.rerank.quite import sentences, summarize
+from etude.data.sentences import sentences
+from etude.search.rerank.quite import summarize
 from etude.search.rerank.reranking import Asked, Ranking
 
 if TYPE_CHECKING:

@@ -93,7 +93,8 @@ def summarize(
     present = np.zeros((len(found), len(asked)), dtype=bool)
     for row, sentence in enumerate(found):
         present[row, [asked[word] for word in words(sentence, language) if word in asked]] = True
-    left, chosen = np.ones(len(found), dtype=bool), []
+    left = np.ones(len(found), dtype=bool)
+    chosen: list[int] = []
     while len(chosen) < min(budget, len(found)):
         scores = np.where(left, present @ weight, 0.0)
         best = int(scores.argmax())
