@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from etude.data.sentences import sentences
 from etude.errors import InputError
 from etude.models.loading import load
 from etude.models.saving import save
@@ -23,7 +24,6 @@ from etude.search.collection import Document, Qrels, Run
 from etude.search.rerank.pyramid_encoder import Pyramid, Segment
 from etude.search.rerank.pyramid_losses import anchors
 from etude.search.rerank.pyramid_metrics import pairs
-from etude.data.sentences import sentences
 from etude.search.rerank.quite import summarize
 from etude.search.rerank.reranking import Asked, Ranking
 
