@@ -9,7 +9,7 @@ from etude.cli.compare import parse_settings
 
 MISTAKES = {
     "rum": "command: unknown 'rum'; did you mean run or runs?",
-    "--wrong": "command: unknown '--wrong'; known: claim, compare",
+    "--wrong": "command: unknown '--wrong'; known: ask, claim, compare",
     "list extra": "command: 'extra' is too much; see `etude list --help`",
     "list --area compres": "area: unknown 'compres'; did you mean compress?",
     "list --task prunes": "task: unknown 'prunes'; did you mean prune",

@@ -108,7 +108,7 @@ def value_of(flag: str, tokens: Sequence[str]) -> str | None:
     >>> value_of("--task", ["--task", "prune"]), value_of("--task", ["--task=prune"])
     ('prune', 'prune')
     """
-    for token, after in zip(tokens, [*tokens[1:], ""], strict=True):
+    for token, after in zip(tokens, [*tokens, ""][1:], strict=True):
         if token == flag:
             return after
         if token.startswith(f"{flag}="):
