@@ -58,9 +58,9 @@ class ItemIndexing:
     --------
     >>> from etude.data.interactions import Interactions
     >>> known = Interactions(((0, 1, 2), (0, 1, 2), (3, 4, 5), (3, 4, 5)), items=6)
-    >>> recommender = ItemIndexing(ids="iid", width=32, layers=1, epochs=100, direct=False).fit(known, seed=0)
-    >>> recommender.recommend([[0, 1], [3, 4]], [0, 2], k=1).tolist()
-    [[2], [5]]
+    >>> recommender = ItemIndexing(ids="iid", width=32, layers=1, epochs=2, direct=False).fit(known, seed=0)
+    >>> [sorted(items) for items in recommender.recommend([[0, 1], [3, 4]], [0, 2], k=4).tolist()]
+    [[2, 3, 4, 5], [0, 1, 2, 5]]
 
     References
     ----------

@@ -59,7 +59,7 @@ class Causal:
     @classmethod
     def load(cls, name_or_path: str | Path) -> Causal:
         """Load a model as `etude.models.load` does; ``"topics"`` is `etude.search.rerank.topics.decoder`."""
-        return cls(*models.load(_place(name_or_path)))
+        return cls(*models.load(place(name_or_path)))
 
     @property
     def context(self) -> int | None:
@@ -219,18 +219,19 @@ def restored(model: str, folder: Path | None) -> tuple[Causal, str]:
     folder : with a whole model, or with adapters (``peft``) for ``model``; None for ``model`` itself.
     """
     if folder is None:
-        return Causal.load(model), fingerprint(_place(model))
+        return Causal.load(model), fingerprint(place(model))
     if not (folder / "adapter_config.json").is_file():
         return Causal.load(folder), ""
     from peft import PeftModel
 
     base = Causal.load(model)
     return Causal(PeftModel.from_pretrained(base.model, str(folder)), base.tokenizer), fingerprint(
-        _place(model)
+        place(model)
     )
 
 
-def _place(model: str | Path) -> str | Path:
+def place(model: str | Path) -> str | Path:
+    """Where a model lies: as it was named, but for ``"topics"``, which is made first."""
     if model != "topics":
         return model
     from etude.search.rerank.topics import decoder

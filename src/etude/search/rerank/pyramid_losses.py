@@ -15,6 +15,7 @@ def hinge(scores: Tensor, grades: Tensor, margin: float) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> hinge(torch.tensor([0.75, 0.5, 0.75]), torch.tensor([2.0, 1.0, 1.0]), margin=0.125)
     tensor(0.1250)
     """
@@ -31,6 +32,7 @@ def off_anchor(scores: Tensor, grades: Tensor, slack: float) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> off_anchor(torch.tensor([0.19, 0.9]), torch.tensor([0.0, 0.0]), slack=0.01)
     tensor(0.6300)
     """

@@ -62,8 +62,8 @@ class Seq2Seq:
 
 
 def asked(name_or_path: str | Path) -> Any:
-    """A `Causal` or a `Seq2Seq`, whichever the model is."""
-    from etude.search.rerank.causal import Causal
+    """A `Causal` or a `Seq2Seq`, whichever the model is; ``"topics"`` as for `Causal.load`."""
+    from etude.search.rerank.causal import Causal, place
 
-    model, tokenizer = models.load(name_or_path)
+    model, tokenizer = models.load(place(name_or_path))
     return (Seq2Seq if model.config.is_encoder_decoder else Causal)(model, tokenizer)
