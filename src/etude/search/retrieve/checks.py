@@ -94,7 +94,13 @@ class RetrieveChecks:
         return open_index(folder, type(outcome.method))
 
 
-SMALL: dict[str, Any] = {"backbone": "tiny-xmod", "steps": 2, "writer": "nano-llama", "tokens": 4}
+SMALL: dict[str, Any] = {
+    "backbone": "tiny-xmod",
+    "steps": 2,
+    "tokens": 4,
+    "width": 32,
+    "writer": "nano-llama",
+}
 """Fields of methods, by name, with which they learn shortly."""
 
 
