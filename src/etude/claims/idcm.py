@@ -58,7 +58,7 @@ QUALITY = Study(
 TIME = Study(
     name="time",
     task=TASK,
-    inputs=Inputs(data="xquad-long", depth=4, train=0.001, queries=2),
+    inputs=Inputs(data="xquad-long", depth=8, train=0.01, queries=2),
     arms={"full": replace(UNTRAINED, select="all"), "idcm": UNTRAINED},
 )
 
