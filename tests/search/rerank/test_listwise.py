@@ -15,7 +15,15 @@ from etude.search.rerank import First, FullRanking, RankGPT, load_reranker
 from etude.search.rerank.causal import Causal
 from etude.search.rerank.checks import DOCUMENTS, QRELS, QUERIES, RUN, tiny_decoder
 from etude.search.rerank.listwise import Listwise
-from etude.search.rerank.listwise_training import Course, Lesson, lessons_of, taught
+from etude.search.rerank.listwise_training import (
+    Course,
+    Lesson,
+    batch_loss,
+    example,
+    lessons_of,
+    separators_of,
+    taught,
+)
 from etude.search.rerank.prompts import Listing
 
 LONG = [Document(str(number), " ".join([f"word{number}"] * 40)) for number in range(8)]
@@ -142,32 +150,27 @@ def test_training_learns_the_order(first: Listwise, settings: dict[str, Any]) ->
 
 def test_the_loss_of_a_batch_is_that_of_its_rows(first: Listwise) -> None:
     """Whatever padding rows of other lengths bring."""
-    from etude.search.rerank.listwise_training import _example, _loss, _separators
-
     lessons = [
         LESSON,
         Lesson("x", DOCUMENTS[3:6], [1, 0, 2]),
         Lesson("why does heat flow", DOCUMENTS[2:7], [*range(5)]),
     ]
-    examples, separators = [_example(first, lesson) for lesson in lessons], _separators(first.causal)
+    examples, separators = [example(first, lesson) for lesson in lessons], separators_of(first.causal)
     course = Course(epochs=1, rate=1e-3, language=False)
     with torch.no_grad():
-        together = _loss(first.causal, first, examples, course, separators)
-        alone = [_loss(first.causal, first, [example], course, separators) for example in examples]
+        together = batch_loss(first.causal, examples, course, separators)
+        alone = [batch_loss(first.causal, [each], course, separators) for each in examples]
     assert torch.allclose(together, torch.stack(alone).mean(), atol=1e-6)
 
 
 def test_the_language_loss_is_that_of_transformers(first: Listwise) -> None:
-    from etude.search.rerank.listwise_training import _example, _loss, _separators
-
-    example = _example(first, LESSON)
-    ids = torch.tensor([example.prompt + example.target])
-    labels = torch.tensor([[-100] * len(example.prompt) + example.target])
+    given = example(first, LESSON)
+    ids = torch.tensor([given.prompt + given.target])
+    labels = torch.tensor([[-100] * len(given.prompt) + given.target])
+    course, separators = Course(1, 1e-3, ranking="none"), separators_of(first.causal)
     with torch.no_grad():
         expected = first.causal.model(input_ids=ids, labels=labels).loss
-        found = _loss(
-            first.causal, first, [example], Course(1, 1e-3, ranking="none"), _separators(first.causal)
-        )
+        found = batch_loss(first.causal, [given], course, separators)
     assert torch.allclose(found, expected, atol=1e-6)
 
 

@@ -96,12 +96,45 @@ def lessons_of(
 
 def taught(listwise: Listwise, lessons: Sequence[Lesson], course: Course, seed: int) -> Listwise:
     """The same reranker with a trained copy of its model; draws batches and noise under the seed."""
-    causal = _copied(listwise.causal, course.lora, seed)
+    causal = trained(listwise.causal, [example(listwise, lesson) for lesson in lessons], course, seed)
+    return replace(
+        listwise, causal=causal, learnt=True, fingerprint=listwise.fingerprint if course.lora else ""
+    )
+
+
+@dataclass(frozen=True)
+class Example:
+    """A lesson in tokens, as one reranker asks for it.
+
+    Parameters
+    ----------
+    prompt, target : tokens of the question and of the right answer.
+    identifiers : the tokens that name the passages, as they are shown.
+    ranks : of the passages, from 1.
+    """
+
+    prompt: list[int]
+    target: list[int]
+    identifiers: Tensor
+    ranks: Tensor
+
+
+def example(listwise: Listwise, lesson: Lesson) -> Example:
+    """The lesson as this reranker asks for it."""
+    count = len(lesson.order)
+    ranks = torch.empty(count, dtype=torch.long)
+    ranks[torch.tensor(lesson.order)] = torch.arange(1, count + 1)
+    prompt = listwise.prompt(lesson.query, lesson.documents)
+    return Example(prompt, listwise.target(lesson.order), torch.tensor(listwise.identifiers(count)), ranks)
+
+
+def trained(causal: Causal, examples: Sequence[Example], course: Course, seed: int) -> Causal:
+    """A copy of a language model, trained on examples, which several rerankers may ask."""
+    causal = _copied(causal, course.lora, seed)
     causal.model.train()
-    separators = _separators(causal)
-    examples = [_example(listwise, lesson) for lesson in lessons]
-    trained = [parameter for parameter in causal.model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=course.rate, weight_decay=0.0)
+    separators = separators_of(causal)
+    weights = [parameter for parameter in causal.model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=course.rate, weight_decay=0.0)
     part_size = max(1, PART_TOKENS // max(len(each.prompt) + len(each.target) for each in examples))
     steps = course.epochs * -(-len(examples) // course.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps, course.warm_up))
@@ -110,32 +143,15 @@ def taught(listwise: Listwise, lessons: Sequence[Lesson], course: Course, seed: 
             for batch in torch.split(torch.randperm(len(examples)), course.batch):
                 optimizer.zero_grad(set_to_none=True)
                 for part in torch.split(batch, part_size):
-                    loss = _loss(causal, listwise, [examples[i] for i in part.tolist()], course, separators)
+                    loss = batch_loss(causal, [examples[i] for i in part.tolist()], course, separators)
                     torch.autograd.backward(loss * (len(part) / len(batch)))
                 optimizer.step()
                 schedule.step()
     causal.model.eval()
-    return replace(
-        listwise, causal=causal, learnt=True, fingerprint=listwise.fingerprint if course.lora else ""
-    )
+    return causal
 
 
-@dataclass(frozen=True)
-class _Example:
-    prompt: list[int]
-    target: list[int]
-    ranks: Tensor
-
-
-def _example(listwise: Listwise, lesson: Lesson) -> _Example:
-    ranks = torch.empty(len(lesson.order), dtype=torch.long)
-    ranks[torch.tensor(lesson.order)] = torch.arange(1, len(lesson.order) + 1)
-    return _Example(listwise.prompt(lesson.query, lesson.documents), listwise.target(lesson.order), ranks)
-
-
-def _loss(
-    causal: Causal, listwise: Listwise, batch: Sequence[_Example], course: Course, separators: Tensor
-) -> Tensor:
+def batch_loss(causal: Causal, batch: Sequence[Example], course: Course, separators: Tensor) -> Tensor:
     """The answer's cross-entropy and the identifiers' ranking loss, as far as the course has them."""
     ids, mask = padded([each.prompt + each.target for each in batch], 0, left=True)
     most = max(len(each.target) for each in batch)
@@ -153,7 +169,7 @@ def _loss(
     if course.ranking != "none":
         of_list, bracket = RANK_LOSSES[course.ranking], len(causal.ids("["))
         lists = [
-            of_list(row[most - len(each.target) + bracket, listwise.identifiers(len(each.ranks))], each.ranks)
+            of_list(row[most - len(each.target) + bracket, each.identifiers], each.ranks)
             for row, each in zip(logits, batch, strict=True)
         ]
         factor = FACTORS[course.ranking] if course.language else 1.0
@@ -161,7 +177,7 @@ def _loss(
     return loss
 
 
-def _separators(causal: Causal) -> Tensor:
+def separators_of(causal: Causal) -> Tensor:
     """The tokens of this vocabulary that hold the sign between identifiers, and the end of an answer."""
     pieces = causal.ids("[A] > [B] > [1] > [2]")
     found = {token for token in pieces if ">" in causal.tokenizer.decode([token])}

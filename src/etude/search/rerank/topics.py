@@ -20,7 +20,7 @@ from etude.models.saving import save
 from etude.search.collection import Collection, Document
 from etude.search.rerank.causal import Causal
 from etude.search.rerank.listwise import Listwise
-from etude.search.rerank.listwise_training import Course, Lesson, taught
+from etude.search.rerank.listwise_training import Course, Lesson, example, trained
 from etude.search.rerank.prompts import Kind, Listing
 from etude.seeds import seeded
 
@@ -29,11 +29,15 @@ WORDS = 12
 LENGTH = 6
 """Of topics, of a topic's words, of a document's words."""
 
-ROUNDS: tuple[Kind, ...] = ("letters", "numbers") * 2
+KINDS: tuple[Kind, ...] = ("letters", "numbers")
 COURSE = Course(epochs=1, rate=3e-3, warm_up=50, batch=24, noise=0.0)
-LESSONS, MOST, SEED = 8000, 12, 0
+LESSONS, MOST, SEED = 16000, 12, 0
 SIZES: dict[str, Any] = {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_inner": 128, "n_positions": 256}
-"""How `decoder` learns: the rounds, each of so many lists of 4 to so many passages; and its sizes."""
+"""How `decoder` learns: from so many lists of 4 to `MOST` passages for either kind of names; and its sizes.
+
+Both kinds are mixed. In turns, each with a learning rate that begins anew, it forgets one kind while it
+learns the other.
+"""
 
 
 def word(topic: int, number: int) -> str:
@@ -102,7 +106,7 @@ def decoder() -> Path:
 
     It has learnt from other queries than those of `collection`, for some minutes, and is kept in the cache.
     """
-    what = (TOPICS, WORDS, LENGTH, ROUNDS, COURSE, LESSONS, MOST, SEED, SIZES)
+    what = (TOPICS, WORDS, LENGTH, KINDS, COURSE, LESSONS, MOST, SEED, SIZES)
     folder = cache_folder("topics", hashlib.sha256(repr(what).encode()).hexdigest()[:16])
     if not folder.is_dir():
         causal = taught_to_list()
@@ -117,17 +121,16 @@ def decoder() -> Path:
 
 def taught_to_list() -> Causal:
     """The model of `decoder`, trained anew."""
-    causal = Causal(blank(), tokenizer())
-    for turn, kind in enumerate(ROUNDS):
-        listing = Listing(kind, "terse")
-        listwise = Listwise(causal, listing, "first-token", MOST, MOST - 1, passage=LENGTH)
-        causal = taught(listwise, lessons(turn), COURSE, seed=turn).causal
-    return causal
+    causal, examples = Causal(blank(), tokenizer()), []
+    for draw, kind in enumerate(KINDS):
+        listwise = Listwise(causal, Listing(kind, "terse"), "first-token", MOST, MOST - 1, passage=LENGTH)
+        examples += [example(listwise, lesson) for lesson in lessons(draw)]
+    return trained(causal, examples, COURSE, SEED)
 
 
-def lessons(turn: int) -> list[Lesson]:
-    """Lists of candidates in random order and the right one, of queries that are drawn for this turn."""
-    made, draw = collection(MOST, queries=LESSONS, seed=SEED + 1 + turn), random.Random(turn)
+def lessons(seed: int) -> list[Lesson]:
+    """Lists of candidates in random order and the right one, of queries that are drawn under a seed."""
+    made, draw = collection(MOST, queries=LESSONS, seed=SEED + 1 + seed), random.Random(seed)
     documents = {document.id: document for document in made.documents}
     found = []
     for query, text in made.queries.items():
