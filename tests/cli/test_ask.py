@@ -82,6 +82,10 @@ def test_an_index_that_is_there_is_not_overwritten(etude, index: str, documents:
         (("ask", "{documents}", "wing"), "index: "),
         (("ask", "{index}", "wing", "--k", "0"), "k: 0 is not >= 1"),
         (("ask", "{index}", "wing", "--rerank", "wanda"), "rerank: wanda is a method of prune"),
+        (
+            ("ask", "{index}", "wing", "--rerank", "bi-encode"),
+            "rerank: unknown 'bi-encode'; did you mean bi-encoder",
+        ),
         (("ask", "{index}", "wing", "--rerank", "./none"), "rerank: ./none holds no reranker"),
         (("ask", "{index}", "wing", "--rerank", "idcm"), "rerank: idcm must learn first"),
     ],

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from etude import catalog
 from etude.cli.flags import Json, whole
 from etude.cli.output import add, console, print_json, table
-from etude.errors import InputError
+from etude.errors import InputError, unknown
 from etude.progress import shown
 
 if TYPE_CHECKING:
@@ -57,9 +57,12 @@ def _reranker(name: str) -> Reranker:
         return load_reranker(name)
     if "/" in name:
         raise InputError("rerank", f"{name} holds no reranker that was saved")
+    known = [each.partition("/")[2] for each in catalog.methods_of("rerank")]
+    if name not in known and name in catalog.bare_names():
+        raise InputError("rerank", f"{name} is a method of {catalog.tasks_of(name)[0]}; name a reranker")
+    if name not in known:
+        raise unknown("rerank", name, known)
     cls: Any = catalog.method(name, "rerank")
-    if cls.task != "rerank":
-        raise InputError("rerank", f"{name} is a method of {cls.task}; name a reranker")
     fit = cls().fit
     if any(each.default is each.empty for each in inspect.signature(fit).parameters.values()):
         raise InputError("rerank", f"{name} must learn first: fit it, save it, and give its folder")

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import annotated_types as at
 
 from etude.method import method
-from etude.search.collection import Corpus, Judged, Run
-from etude.search.rerank.causal import restored
-from etude.search.rerank.given import checked
+from etude.search.rerank.causal import Causal
 from etude.search.rerank.listwise import Answer, Listwise
-from etude.search.rerank.listwise_training import Course, lessons_of, taught
-from etude.search.rerank.prompts import Listing, Style
-from etude.search.rerank.reranking import Reranker
-
-Count = Annotated[int, at.Ge(1)]
+from etude.search.rerank.listwise_losses import RankLoss
+from etude.search.rerank.listwise_method import WindowMethod
+from etude.search.rerank.listwise_training import Course
+from etude.search.rerank.prompts import Listing
 
 
 @method("first", task="rerank", paper="first", beside=("rankgpt",))
-class First:
+class First(WindowMethod):
     """Rank windows of passages by one forward pass each, without writing the ranking down.
 
     Passages are named by letters, and the model is asked for the ranking ``[C] > [A] > ..``. The logits of
@@ -34,21 +31,11 @@ class First:
 
     Parameters
     ----------
-    model : a causal language model, as for `etude.models.load`, or "topics", a small one for "topics-n".
     window : passages of a window, 52 at most.
-    stride : how far windows move.
-    passage : tokens of a passage, at most; fewer where a window would not fit the model's context.
-    style : of the question: rank_llm's "instructions", or "terse", for small models trained here.
     answer : the scores are the logits of the "first-token"; or the ranking is "generated" by the same model.
     objective : of training: both losses ("combined"), the ranking's tokens alone ("generation") or the
         letters' logits alone ("ranking").
     loss : of the letters' logits: weighted "ranknet", or "listnet" (counting 0.1) or "lambdarank" (1).
-    epochs : of training, over the judged queries, each with one window of its first candidates.
-    rate : peak learning rate of AdamW, with a cosine to 0.
-    warm_up : steps of linear warm-up.
-    batch : windows of a step.
-    noise : NEFTune's alpha, noise on the input embeddings in training; 0 for none.
-    lora : rank of adapters (``peft``) that learn in the weights' place; 0 to train all weights.
 
     Raises
     ------
@@ -70,53 +57,19 @@ class First:
     Reranking with Single Token Decoding", EMNLP 2024. arXiv:2406.15657.
     """
 
-    model: str = "smollm2"
     window: Annotated[int, at.Interval(ge=1, le=52)] = 20
-    stride: Count = 10
-    passage: Count = 300
-    style: Style = "instructions"
     answer: Answer = "first-token"
     objective: Literal["combined", "generation", "ranking"] = "combined"
     loss: Literal["ranknet", "listnet", "lambdarank"] = "ranknet"
-    epochs: Annotated[int, at.Ge(0)] = 3
-    rate: Annotated[float, at.Interval(gt=0)] = 5e-6
-    warm_up: Annotated[int, at.Ge(0)] = 50
-    batch: Count = 128
-    noise: Annotated[float, at.Interval(ge=0)] = 5.0
-    lora: Annotated[int, at.Ge(0)] = 0
-
-    def fit(
-        self,
-        corpus: Corpus | None = None,
-        judged: Judged | None = None,
-        run: Run | None = None,
-        seed: int = 0,
-    ) -> Reranker:
-        """Train on judged queries and what the first stage finds for them; without any, nothing is learnt."""
-        engine = self.engine()
-        if judged is None or not self.epochs:
-            return Reranker(self, engine)
-        documents = checked(corpus, judged, run)
-        lessons = lessons_of(judged, documents, run or {}, self.window, seed)
-        return Reranker(self, taught(engine, lessons, self.course, seed))
 
     @property
     def course(self) -> Course:
         """How it is trained."""
-        return Course(
-            epochs=self.epochs,
-            rate=self.rate,
-            warm_up=self.warm_up,
-            batch=self.batch,
-            noise=self.noise,
-            language=self.objective != "ranking",
-            ranking="none" if self.objective == "generation" else self.loss,
-            lora=self.lora,
-        )
+        ranking: RankLoss = "none" if self.objective == "generation" else self.loss
+        return replace(super().course, language=self.objective != "ranking", ranking=ranking)
 
-    def engine(self, folder: Path | None = None) -> Listwise:
-        """See `etude.search.rerank.reranking.Method`."""
-        causal, fingerprint = restored(self.model, folder)
+    def listwise(self, causal: Causal) -> Listwise:
+        """Passages are named by letters."""
         return Listwise(
             causal=causal,
             listing=Listing("letters", self.style),
@@ -124,6 +77,4 @@ class First:
             window=self.window,
             stride=self.stride,
             passage=self.passage,
-            fingerprint=fingerprint,
-            learnt=folder is not None,
         )

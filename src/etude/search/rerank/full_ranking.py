@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated
 
 import annotated_types as at
@@ -10,21 +10,19 @@ import annotated_types as at
 from etude.errors import InputError
 from etude.files import cache_folder
 from etude.method import method
-from etude.search.collection import Corpus, Document, Judged, Run
-from etude.search.rerank.causal import restored
-from etude.search.rerank.given import checked
+from etude.search.collection import Document, Judged, Run
+from etude.search.rerank.causal import Causal, restored
 from etude.search.rerank.labels import Passes, judging, labels, sorted_by
 from etude.search.rerank.listwise import Listwise
-from etude.search.rerank.listwise_training import Course, Lesson, taught
-from etude.search.rerank.prompts import Listing, Style
-from etude.search.rerank.reranking import Reranker
+from etude.search.rerank.listwise_method import Count, ListwiseMethod
+from etude.search.rerank.listwise_training import Course, Lesson
+from etude.search.rerank.prompts import Listing
 
-Count = Annotated[int, at.Ge(1)]
 JUDGEMENTS = "judgements"
 
 
 @method("full-ranking", task="rerank", paper="fullrank", beside=("rankgpt",))
-class FullRanking:
+class FullRanking(ListwiseMethod):
     """Rank all candidates by one answer of a model with a long context, instead of sliding windows.
 
     Given queries to learn from, the model is trained on complete rankings. A teacher that can only rank
@@ -35,9 +33,6 @@ class FullRanking:
 
     Parameters
     ----------
-    model : a causal language model, as for `etude.models.load`, or "topics", a small one for "topics-n".
-    passage : tokens of a passage, at most; fewer where all would not fit the model's context.
-    style : of the question: rank_llm's "instructions", or "terse", for small models trained here.
     weighted : whether identifiers count by their rank in training.
     passes : of the teacher's windows: "complete", or a "single-pass", right only for the first.
     teacher : a causal language model; or "judgements", which rank by grade, and within one as the first
@@ -46,12 +41,6 @@ class FullRanking:
     teacher_stride : how far its windows move.
     swaps : how likely a teacher of judgements swaps two neighbours in a window, to try out what errors do.
     candidates : of a query to learn from, at most.
-    epochs : of training, over the queries.
-    rate : peak learning rate of AdamW, with a cosine to 0.
-    warm_up : steps of linear warm-up.
-    batch : queries of a step.
-    noise : NEFTune's alpha, noise on the input embeddings in training; 0 for none.
-    lora : rank of adapters (``peft``) that learn in the weights' place; 0 to train all weights.
 
     Raises
     ------
@@ -71,9 +60,7 @@ class FullRanking:
     Models", ACL 2025. arXiv:2412.14574.
     """
 
-    model: str = "smollm2"
     passage: Count = 100
-    style: Style = "instructions"
     weighted: bool = True
     passes: Passes = "complete"
     teacher: str = JUDGEMENTS
@@ -82,11 +69,7 @@ class FullRanking:
     swaps: Annotated[float, at.Interval(ge=0, le=1)] = 0.0
     candidates: Count = 100
     epochs: Annotated[int, at.Ge(0)] = 4
-    rate: Annotated[float, at.Interval(gt=0)] = 5e-6
-    warm_up: Annotated[int, at.Ge(0)] = 50
     batch: Count = 32
-    noise: Annotated[float, at.Interval(ge=0)] = 5.0
-    lora: Annotated[int, at.Ge(0)] = 0
 
     def __post_init__(self) -> None:
         if self.teacher_stride >= self.teacher_window:
@@ -94,30 +77,10 @@ class FullRanking:
                 "teacher_stride", f"{self.teacher_stride} is not less than the window, {self.teacher_window}"
             )
 
-    def fit(
-        self,
-        corpus: Corpus | None = None,
-        judged: Judged | None = None,
-        run: Run | None = None,
-        seed: int = 0,
-    ) -> Reranker:
-        """Train on the teacher's rankings of what the first stage finds; without any, nothing is learnt."""
-        engine = self.engine()
-        if judged is None or not self.epochs:
-            return Reranker(self, engine)
-        documents = checked(corpus, judged, run)
-        lessons = self.lessons(judged, documents, run or {}, seed)
-        course = Course(
-            epochs=self.epochs,
-            rate=self.rate,
-            warm_up=self.warm_up,
-            batch=self.batch,
-            noise=self.noise,
-            ranking="none",
-            weighted=self.weighted,
-            lora=self.lora,
-        )
-        return Reranker(self, taught(engine, lessons, course, seed))
+    @property
+    def course(self) -> Course:
+        """How it is trained."""
+        return replace(super().course, weighted=self.weighted)
 
     def lessons(self, judged: Judged, documents: dict[str, Document], run: Run, seed: int) -> list[Lesson]:
         """The first candidates of every query as the run has them, and their order by the teacher.
@@ -157,9 +120,8 @@ class FullRanking:
             fingerprint=fingerprint,
         )
 
-    def engine(self, folder: Path | None = None) -> Listwise:
-        """See `etude.search.rerank.reranking.Method`."""
-        causal, fingerprint = restored(self.model, folder)
+    def listwise(self, causal: Causal) -> Listwise:
+        """All candidates at once, by numbers; the ranking is written down."""
         return Listwise(
             causal=causal,
             listing=Listing("numbers", self.style),
@@ -167,6 +129,4 @@ class FullRanking:
             window=None,
             stride=1,
             passage=self.passage,
-            fingerprint=fingerprint,
-            learnt=folder is not None,
         )

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import annotated_types as at
+from typing import TYPE_CHECKING
 
 from etude.method import method
-from etude.search.collection import Corpus, Judged
-from etude.search.retrieve.index import Index, build
+from etude.search.retrieve.late_interaction import Count, LateInteraction
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from etude.search.late.engine import LateEngine
     from etude.search.late.segment import Segment
-
-Count = Annotated[int, at.Ge(1)]
-CountOrNone = Annotated[int, at.Ge(0)]
+    from etude.search.late.training import Score
 
 
 @method("colbert", task="retrieve")
-class ColBERT:
+class ColBERT(LateInteraction):
     """Rank by the best match of every query token among all tokens of a document.
 
     Each query token finds its nearest document tokens, in the lists around the nearest centroids. The
@@ -35,19 +28,8 @@ class ColBERT:
 
     Parameters
     ----------
-    encoder : a model by name, or a folder: of transformers, or a ``MultiVectorEncoder``.
-    width : of token vectors, by a projection onto the main directions of the corpus; 0 for the encoder's own.
-    bits : of a number of a stored vector, which is coded as the rest beside its centroid; 32 for all of it.
-    lists : centroids of a segment; 0 for four times the root of its number of tokens.
-    probes : lists that a query token visits; 0 for all.
     tokens : nearest ones of each query token, from which candidates come.
     candidates : documents that are gathered.
-    steps : of training.
-    trained : the "projection" alone, on states that are made once, or "all" of the encoder.
-    batch : pairs in a step.
-    negatives : hard ones of each pair, from BM25.
-    rate : of learning, at the beginning.
-    temperature : of scores in training.
 
     Raises
     ------
@@ -67,37 +49,15 @@ class ColBERT:
     "ColBERTv2", NAACL 2022, arXiv:2112.01488.
     """
 
-    encoder: str = "minilm"
-    width: CountOrNone = 0
-    bits: Literal[1, 2, 4, 8, 32] = 4
-    lists: CountOrNone = 0
-    probes: CountOrNone = 16
     tokens: Count = 500
     candidates: Count = 500
-    steps: CountOrNone = 0
-    trained: Literal["projection", "all"] = "projection"
-    batch: Count = 32
-    negatives: CountOrNone = 1
-    rate: Annotated[float, at.Interval(gt=0)] = 1e-3
-    temperature: Annotated[float, at.Interval(gt=0)] = 0.05
 
-    def __post_init__(self) -> None:
-        from etude.search.late.retrievers import check
-
-        check(self)
-
-    def index(self, corpus: Corpus, judged: Judged | None = None, seed: int = 0) -> Index:
-        """Train the encoder if it is to be trained, and index the corpus."""
-        from etude.search.late.retrievers import engine_of, learnt
+    @property
+    def score(self) -> Score:
+        """The mean over a query's tokens of the best match in each document."""
         from etude.search.late.scoring import maxsim
 
-        return build(self, engine_of(self, self.find, learnt(self, corpus, judged, seed, maxsim)), corpus)
-
-    def engine(self, folder: Path | None = None) -> LateEngine:
-        """The engine, with the encoder that was trained."""
-        from etude.search.late.retrievers import engine
-
-        return engine(self, self.find, folder)
+        return maxsim
 
     def find(
         self, segments: Sequence[Segment], query: Tensor, k: int, allowed: Tensor | None = None

@@ -11,7 +11,8 @@ import numpy as np
 
 from etude.errors import InputError
 from etude.search.collection import Document
-from etude.search.retrieve.index import Engine, Searcher, retriever
+from etude.search.named import named
+from etude.search.retrieve.index import Engine, Searcher
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +45,11 @@ def engines(names: Sequence[str]) -> dict[str, Engine]:
     """
     if not names:
         raise InputError("retrievers", "name one or more, such as bm25,dense")
+    from etude.search import retrieve
+
+    methods = [named(retrieve, name, "retrievers") for name in names]
     try:
-        return {f"{place}-{name}": retriever(name)().engine() for place, name in enumerate(names)}
+        return {f"{place}-{cls.name}": cls().engine() for place, cls in enumerate(methods)}
     except InputError as error:
         raise InputError("retrievers", f"{error.field}: {error.message}") from error
 

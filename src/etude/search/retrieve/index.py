@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from etude.errors import InputError, unknown
+from etude.errors import InputError
 from etude.files import new_file, new_folder
 from etude.method import parameters, takes
 from etude.search.collection import Corpus, Document, Queries
+from etude.search.named import named
 from etude.search.retrieve.manifest import (
     LOCK,
     Manifest,
@@ -400,26 +401,12 @@ def open_index(folder: str | Path, method: type[Any] | None = None) -> Index:
     """
     path = Path(folder).expanduser()
     manifest = read_manifest(path)
-    cls = retriever(manifest.method) if method is None else method
+    if method is None:
+        from etude.search import retrieve
+
+        method = named(retrieve, manifest.method, "index")
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in manifest.parameters.items()}
-    return Index(path, cls(**given))
-
-
-def retriever(name: str) -> type[Any]:
-    """The class of one of Etude's retrievers.
-
-    Raises
-    ------
-    InputError : with the nearest names.
-    """
-    from etude.search import retrieve
-
-    exported: list[Any] = [value for value in vars(retrieve).values() if isinstance(value, type)]
-    known = {cls.name: cls for cls in exported if hasattr(cls, "task")}
-    if name not in known:
-        raise unknown("index", name, known)
-    found: type[Any] = known[name]
-    return found
+    return Index(path, method(**given))
 
 
 def _grown(
