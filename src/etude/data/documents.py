@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 
@@ -74,3 +76,11 @@ class Collection:
     documents: Sequence[Document]
     queries: Queries
     qrels: Qrels
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What identifies documents, queries and judgements."""
+        total = hashlib.sha256()
+        for part in (*self.documents, self.queries, self.qrels):
+            total.update(repr(part).encode())
+        return total.hexdigest()

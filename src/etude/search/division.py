@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import random
+from collections.abc import Callable
+from typing import Any
 
 from etude.errors import InputError
-from etude.search.collection import Judged
+from etude.search.collection import Collection, Judged
 
 
 def divided(judged: Judged, share: float, seed: int) -> tuple[Judged, Judged]:
@@ -40,3 +43,26 @@ def divided(judged: Judged, share: float, seed: int) -> tuple[Judged, Judged]:
         Judged({n: judged.queries[n] for n in part}, {n: judged.qrels[n] for n in part}) for part in parts
     )
     return first, second
+
+
+def shared(collection: Collection, share: float, seed: int) -> tuple[Judged | None, Judged]:
+    """Queries to learn from, None if their share is 0, and queries to be judged by; see `divided`."""
+    whole = Judged(collection.queries, collection.qrels)
+    return divided(whole, share, seed) if share else (None, whole)
+
+
+def check_share(verb: Callable[..., Any], needed: set[str], share: float, name: str) -> None:
+    """Raise `InputError`, naming ``train``, if a verb cannot do without judged queries and there are none.
+
+    Parameters
+    ----------
+    verb : that is to be called.
+    needed : names of its parameters that come from judged queries.
+    share : of the queries to learn from.
+    name : of the method.
+    """
+    parameters = inspect.signature(verb).parameters
+    if not share and any(
+        parameters[each].default is inspect.Parameter.empty for each in needed & set(parameters)
+    ):
+        raise InputError("train", f"{name} learns from judged queries: give a share, such as 0.5")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import annotated_types as at
 
-from etude.errors import InputError
 from etude.method import check_fields, takes
 from etude.task import Metric
 
@@ -106,20 +105,14 @@ class RerankCase:
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
         """Identify the collection."""
-        import hashlib
-
-        total = hashlib.sha256()
-        for part in (*self.collection.documents, self.collection.queries, self.collection.qrels):
-            total.update(repr(part).encode())
-        return {"data": total.hexdigest()}
+        return {"data": self.collection.fingerprint}
 
     def divided(self, seed: int) -> tuple[Judged | None, Judged]:
         """Queries to learn from, None if there are to be none, and queries to be judged by."""
         from etude.search.collection import Judged
-        from etude.search.division import divided
+        from etude.search.division import shared
 
-        whole = Judged(self.collection.queries, self.collection.qrels)
-        train, test = divided(whole, self.inputs.train, seed) if self.inputs.train else (None, whole)
+        train, test = shared(self.collection, self.inputs.train, seed)
         asked = [*test.queries][: self.inputs.queries or None]
         return train, Judged({q: test.queries[q] for q in asked}, {q: test.qrels[q] for q in asked})
 
@@ -142,12 +135,9 @@ class RerankCase:
 
     def check(self, method: Any) -> None:
         """A method that learns from judgements needs some."""
-        import inspect
+        from etude.search.division import check_share
 
-        verb = inspect.signature(method.fit).parameters
-        needs = any(verb[name].default is inspect.Parameter.empty for name in {"judged", "run"} & set(verb))
-        if needs and not self.inputs.train:
-            raise InputError("train", f"{method.name} learns from judged queries: give a share, such as 0.5")
+        check_share(method.fit, {"judged", "run"}, self.inputs.train, method.name)
 
     def trial(self, seed: int) -> RerankTrial:
         """The queries as this seed divides them."""

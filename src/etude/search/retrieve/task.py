@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import annotated_types as at
 
-from etude.errors import InputError
 from etude.method import check_fields, takes
 from etude.task import Metric
 
@@ -83,28 +82,19 @@ class RetrieveCase:
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
         """Identify the collection."""
-        import hashlib
-
-        total = hashlib.sha256()
-        for part in (*self.collection.documents, self.collection.queries, self.collection.qrels):
-            total.update(repr(part).encode())
-        return {"data": total.hexdigest()}
+        return {"data": self.collection.fingerprint}
 
     def divided(self, seed: int) -> tuple[Judged | None, Judged]:
         """Queries to learn from, None if there are to be none, and queries to be judged by."""
-        from etude.search.collection import Judged
-        from etude.search.division import divided
+        from etude.search.division import shared
 
-        whole = Judged(self.collection.queries, self.collection.qrels)
-        return divided(whole, self.inputs.train, seed) if self.inputs.train else (None, whole)
+        return shared(self.collection, self.inputs.train, seed)
 
     def check(self, method: Any) -> None:
         """A method that learns from judgements needs some."""
-        import inspect
+        from etude.search.division import check_share
 
-        judged = inspect.signature(method.index).parameters.get("judged")
-        if judged is not None and judged.default is inspect.Parameter.empty and not self.inputs.train:
-            raise InputError("train", f"{method.name} learns from judged queries: give a share, such as 0.5")
+        check_share(method.index, {"judged"}, self.inputs.train, method.name)
 
     def trial(self, seed: int) -> RetrieveTrial:
         """The queries as this seed divides them."""
