@@ -69,7 +69,7 @@ def test_an_index_that_is_there_is_not_overwritten(etude, index: str, documents:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("index", "none", "--out", "{new}"), "data: there is no file or folder none"),
+        (("index", "none", "--out", "{new}"), "corpus: there is no file or folder none"),
         (("index", "--out", "{new}"), "corpus: is missing"),
         (("index", "{documents}", "--out", "{new}", "--method", "flap"), "method: flap is a method of prune"),
         (("index", "{documents}", "--out", "{new}", "--b", "2"), "b: 2.0 is not in [0, 1]"),

@@ -205,3 +205,11 @@ def test_links_out_of_a_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder" / "a.txt").symlink_to(tmp_path / "secret.txt")
     with pytest.raises(InputError, match="leads out of the folder"):
         read_corpus(tmp_path / "folder")
+
+
+def test_a_file_without_text_is_no_document(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "empty.html").write_text("<html></html>")
+    (tmp_path / "full.md").write_text("# Wing\nIt lifts.")
+    assert [document.id for document in read_corpus(tmp_path)] == ["full.md"]
+    assert list(read_corpus(tmp_path / "empty.txt")) == []

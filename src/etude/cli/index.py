@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,8 +120,8 @@ def _built(corpus: str | None, out: Path, method: Any, seed: int) -> Index:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("out", f"{out} is there already; --add adds to an index, or name a new folder")
     verb = method.index
-    given = {"corpus": read_corpus(corpus), "seed": seed}
-    with built_in(out.absolute().parent):
+    with built_in(out.absolute().parent), _named_corpus():
+        given = {"corpus": read_corpus(corpus), "seed": seed}
         made: Index = verb(**{name: value for name, value in given.items() if name in takes(verb)})
         return made.save(out)
 
@@ -134,7 +134,8 @@ def _changed(corpus: str | None, out: Path, deleted: Sequence[str], compact: boo
     if deleted:
         found.delete(deleted)
     if corpus is not None:
-        found.add(read_corpus(corpus))
+        with _named_corpus():
+            found.add(read_corpus(corpus))
     if compact:
         found.compact()
     return found
@@ -153,3 +154,14 @@ def _spread(on: str) -> contextlib.AbstractContextManager[None]:
 def _check_retriever(cls: Any) -> None:
     if cls.task != "retrieve":
         raise InputError("method", f"{cls.name} is a method of {cls.task}; name a retriever, such as bm25")
+
+
+@contextlib.contextmanager
+def _named_corpus() -> Iterator[None]:
+    """What is wrong with documents is said of what the command calls them."""
+    try:
+        yield
+    except InputError as error:
+        if error.field != "data":
+            raise
+        raise InputError("corpus", error.message) from error

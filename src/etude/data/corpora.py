@@ -95,8 +95,10 @@ class Files:
 
 
 def _plain(path: Path, name: str) -> Iterator[Document]:
+    """The file's text; a file without any is no document."""
     with opened(path) as file:
-        yield Document(name, decoded(file.read(), str(path)).replace("\r\n", "\n").strip())
+        if words := decoded(file.read(), str(path)).replace("\r\n", "\n").strip():
+            yield Document(name, words)
 
 
 def _markdown(path: Path, name: str) -> Iterator[Document]:
@@ -111,7 +113,9 @@ def _html(path: Path, name: str) -> Iterator[Document]:
     title = soup.title.get_text(" ", strip=True) if soup.title else ""
     for unseen in soup(["script", "style", "template", "noscript", "title"]):
         unseen.decompose()
-    yield Document(name, soup.get_text(" ", strip=True), title)
+    words = soup.get_text(" ", strip=True)
+    if words or title:
+        yield Document(name, words, title)
 
 
 def _pdf(path: Path, name: str) -> Iterator[Document]:
