@@ -7,7 +7,16 @@ import math
 import pytest
 import torch
 
-from etude.explain.detection import GLTR, LRR, Binoculars, Entropy, FastDetectGPT, LogLikelihood, LogRank
+from etude.explain.detection import (
+    GLTR,
+    LRR,
+    Binoculars,
+    Entropy,
+    FastDetectGPT,
+    LogLikelihood,
+    LogRank,
+    Rank,
+)
 from etude.explain.detection.logistic import logistic
 from etude.explain.detection.reading import Reader
 from etude.explain.examples import biased, grouped, tokenizer
@@ -53,7 +62,9 @@ def test_binoculars_cross_two_models() -> None:
 def test_likelihood_rank_and_their_ratio() -> None:
     readings = Reader(grouped(), tokenizer()).read(TEXTS)
     likelihood, rank, ratio = (cls().fit(readings)(readings) for cls in (LogLikelihood, LogRank, LRR))
+    plain = Rank().fit(readings)(readings)
     for number, reading in enumerate(readings):
+        assert plain[number] == pytest.approx(-float(reading.ranks.mean()), rel=1e-5)
         mean = float(reading.metric("next_token_log_probs").mean())
         ranks = float(reading.ranks.log().mean())
         assert [likelihood[number], rank[number]] == pytest.approx([mean, -ranks], rel=1e-5)

@@ -16,6 +16,7 @@ from etude.explain.detection.log_likelihood import LogLikelihood
 from etude.explain.detection.log_rank import LogRank
 from etude.explain.detection.lrr import LRR
 from etude.explain.detection.pawn import Pawn
+from etude.explain.detection.rank import Rank
 
 if TYPE_CHECKING:
     from etude.explain.detection.detector import Detector
@@ -32,6 +33,7 @@ __all__ = [
     "LogLikelihood",
     "LogRank",
     "Pawn",
+    "Rank",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,9 +95,8 @@ class Pyramid(nn.Module):
 
         handle = self._blocks[self.low].register_forward_pre_hook(stop, with_kwargs=True)
         try:
-            self._run([part], mask=own(part))
-        except _Reached:
-            pass
+            with suppress(_Reached):  # raised by the hook: what comes behind this layer is not wanted
+                self._run([part], mask=own(part))
         finally:
             handle.remove()
         return caught[0]
