@@ -59,6 +59,7 @@ class Card(BaseModel):
     claim : what the paper reports.
     check : the inequality that a claim checks at small scale.
     methods : names of the methods that implement it; empty while none does.
+    aliases : names that its users know, each with the name of our method that does the same.
     upstream : errors and oddities found in the authors' code.
     parts : what the paper consists of, and which of it is implemented.
     """
@@ -82,6 +83,7 @@ class Card(BaseModel):
     claim: Text
     check: Text
     methods: tuple[Text, ...] = ()
+    aliases: dict[Text, Text] = {}
     upstream: tuple[Text, ...] = ()
     parts: tuple[Part, ...] = ()
 

@@ -142,7 +142,7 @@ def tasks_of(name: str) -> list[str]:
     for pairs in (_own, _pairs):
         if found := sorted(task for each, task in pairs() if each == bare and asked in ("", task)):
             return found
-    raise unknown("method", name, method_names())
+    raise unknown_name("method", name, method_names())
 
 
 def methods_of(task: str) -> list[str]:
@@ -170,6 +170,21 @@ def method_names() -> list[str]:
 def bare_names() -> set[str]:
     """What may name a method: its name, whatever its task, and ``task/name``."""
     return {form for name, task in _pairs() for form in (name, f"{task}/{name}")}
+
+
+def unknown_name(field: str, name: str, known: Iterable[str]) -> InputError:
+    """An `InputError` for a name that does not exist: with ours if a card tells whose it is, else the nearest.
+
+    Examples
+    --------
+    >>> str(unknown_name("method", "first_ranker", method_names()))
+    "method: unknown 'first_ranker'; what Rankify calls so is 'first' here"
+    """
+    for card in papers().values():
+        if name in card.aliases:
+            ours = card.aliases[name]
+            return InputError(field, f"unknown {name!r}; what {card.name} calls so is {ours!r} here")
+    return unknown(field, name, known)
 
 
 def outcome(slug: str) -> str:
@@ -371,11 +386,16 @@ def _unique(found: Iterable[tuple[str, Any, str]]) -> dict[str, Any]:
 
 
 def _texts() -> dict[str, str]:
-    """What `search` looks through: every card, and every method of Etude's own that has no card."""
+    """What `search` looks through: every card, and every method of Etude's own that has no card.
+
+    A method is found by the names that users of other packages know it by, too.
+    """
     texts = {}
+    theirs = [alias for card in papers().values() for alias in card.aliases.items()]
     for slug, card in papers().items():
         places = [f"{card.area}/{card.task}", *card.also]
-        heading = [slug, card.name, card.title, *card.keywords, *places, *card.methods]
+        known = [name for name, ours in theirs if ours in card.methods]
+        heading = [slug, card.name, card.title, *card.keywords, *places, *card.methods, *known]
         facts = [card.arxiv, card.venue, str(card.year), card.summary, card.claim]
         texts[slug] = " ".join([*heading * 3, *facts])
     carded = {name for card in papers().values() for name in card.methods}
@@ -383,5 +403,6 @@ def _texts() -> dict[str, str]:
     for declaration in _declared():
         name = names[declaration.name, declaration.task]
         if declaration.name not in carded and name not in texts:
-            texts[name] = " ".join([*[name] * 5, declaration.package, declaration.summary()])
+            known = [other for other, ours in theirs if ours == name]
+            texts[name] = " ".join([*[name] * 5, *known, declaration.package, declaration.summary()])
     return texts

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from etude import catalog
 from etude.cli.flags import Json, whole
 from etude.cli.output import add, console, print_json, table
-from etude.errors import InputError, unknown
+from etude.errors import InputError
 from etude.progress import shown
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _reranker(name: str) -> Reranker:
     if name not in known and name in catalog.bare_names():
         raise InputError("rerank", f"{name} is a method of {catalog.tasks_of(name)[0]}; name a reranker")
     if name not in known:
-        raise unknown("rerank", name, known)
+        raise catalog.unknown_name("rerank", name, known)
     cls: Any = catalog.method(name, "rerank")
     fit = cls().fit
     if any(each.default is each.empty for each in inspect.signature(fit).parameters.values()):

@@ -66,7 +66,7 @@ def show(
     elif name in catalog.bare_names():
         _show_method(name, json)
     else:
-        raise unknown("name", name, [*catalog.papers(), *catalog.method_names()])
+        raise catalog.unknown_name("name", name, [*catalog.papers(), *catalog.method_names()])
 
 
 def search(

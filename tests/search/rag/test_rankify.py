@@ -54,6 +54,33 @@ def test_every_row_of_the_menu_is_a_class_or_has_a_reason(task: str) -> None:
             assert catalog.method(ours.strip("`"), task)().task == task
 
 
+@pytest.mark.parametrize("task", MENU)
+def test_its_names_lead_to_ours(task: str) -> None:
+    """As the table has them; with two that its README has and its registry has not."""
+    card, table = catalog.paper("rankify"), rows()
+    mapped = {name: table[name][0].strip("`") for name in MENU[task].split() if table[name][0] != "–"}
+    for name, ours in mapped.items():
+        if name != ours and not name.startswith("hybrid-"):  # its hybrid retriever has no names of its own
+            assert card.aliases[name].rpartition("/")[2] == ours
+            assert catalog.method(card.aliases[name], task).name == ours
+
+
+def test_the_names_in_its_readme_lead_to_ours() -> None:
+    others = {*catalog.paper("rankify").aliases} - set(" ".join(MENU.values()).split())
+    assert others == {"dpr", "ance"}
+
+
+def test_who_asks_for_their_name_is_told_ours() -> None:
+    said = "unknown 'colbert_ranker'; what Rankify calls so is 'maxsim' here"
+    for ask in (catalog.method, catalog.tasks_of):
+        with pytest.raises(InputError, match=said):
+            ask("colbert_ranker")
+    with pytest.raises(InputError, match="did you mean maxsim"):
+        catalog.method("maxsin")
+    assert "maxsim" in [name for name, _ in catalog.search("colbert_ranker")]
+    assert "retrieval-pretraining" in [name for name, _ in catalog.search("dpr-multi")]
+
+
 class Perfect:
     """An engine that knows the judgements."""
 
