@@ -173,7 +173,7 @@ def bare_names() -> set[str]:
 
 
 def unknown_name(field: str, name: str, known: Iterable[str]) -> InputError:
-    """An `InputError` for a name that does not exist: with ours if a card tells whose it is, else the nearest.
+    """An `InputError` for a name that does not exist: with ours if it is an alias, else the nearest.
 
     Examples
     --------
