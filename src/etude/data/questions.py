@@ -1,9 +1,10 @@
 """Questions with their answers: named sets, and files in the pre-retrieved format of DPR and Rankify.
 
 A file is a JSON array or JSON lines; an entry has ``question``, ``answers`` (or ``answer``, or
-``golden_answers``: a text or a list), perhaps ``id``, and perhaps ``ctxs``: what a retriever found, best
-first, each with ``id``, ``text`` and ``title``. Where contexts have identifiers only, as the published files
-do, a table of passages (``id``, ``text``, ``title``, as ``psgs_w100.tsv``) has the rest.
+``golden_answers``: a text or a list), perhaps ``id`` or ``query_id``, and perhaps ``ctxs``: what a retriever
+found, best first, each with ``id``, ``text`` and ``title``; what else an entry or a context has is not read.
+Where contexts have identifiers only, as in the published files, a table of passages (``id``, ``text``,
+``title``, as ``psgs_w100.tsv``) has the rest.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ def _question(place: str, entry: dict[str, Any], texts: dict[str, Document], num
     if not isinstance(contexts, list) or not all(isinstance(each, dict) for each in contexts):
         raise InputError("data", f"{place}: the field 'ctxs' is no list of contexts")
     passages = tuple(_passage(place, context, texts) for context in contexts)
-    return Question(str(entry.get("id", number)), entry["question"], tuple(map(str, answers)), passages)
+    name = entry.get("id", entry.get("query_id", number))
+    return Question(str(name), entry["question"], tuple(map(str, answers)), passages)
 
 
 def _passage(place: str, context: dict[str, Any], texts: dict[str, Document]) -> Document:
@@ -182,18 +184,31 @@ def _texts(table: Path, wanted: set[str]) -> dict[str, Document]:
     return found
 
 
-def write_questions(path: Path, questions: Sequence[Question], scores: Sequence[Sequence[float]]) -> None:
-    """Write questions in the pre-retrieved format, with a score for each passage."""
+def write_questions(
+    path: Path,
+    questions: Sequence[Question],
+    scores: Sequence[Sequence[float]],
+    has_answer: Sequence[Sequence[bool]],
+) -> None:
+    """Write questions in the pre-retrieved format, as Rankify's ``Dataset.load_dataset`` reads it.
+
+    Parameters
+    ----------
+    path : a ``.json`` file.
+    questions : with their passages, best first.
+    scores : of each passage, higher is better.
+    has_answer : whether each passage holds an answer, which Rankify's top-k accuracy is computed from.
+    """
     entries = [
         {
-            "id": question.id,
+            "query_id": question.id,
             "question": question.text,
             "answers": [*question.answers],
             "ctxs": [
-                {"id": passage.id, "title": passage.title, "text": passage.text, "score": score}
-                for passage, score in zip(question.passages, given, strict=True)
+                {"id": p.id, "title": p.title, "text": p.text, "score": score, "has_answer": held}
+                for p, score, held in zip(question.passages, given, holding, strict=True)
             ],
         }
-        for question, given in zip(questions, scores, strict=True)
+        for question, given, holding in zip(questions, scores, has_answer, strict=True)
     ]
     path.write_text(json.dumps(entries, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -12,6 +12,7 @@ import torch
 from transformers import GenerationConfig
 
 import etude
+from etude.data.questions import Question, load_questions
 from etude.errors import InputError
 from etude.search.collection import Document
 from etude.search.generator import Generation, Generator
@@ -201,10 +202,37 @@ def test_runs_on_files_in_the_pre_retrieved_format(pre_retrieved: Path, tmp_path
     given: dict[str, Any] = {"model": "nano-llama", "questions": 0, "tokens": 4}
     record = etude.run("basic-rag", data=str(pre_retrieved), retriever="", out=tmp_path / "out", **given)
     assert (record.metrics["top_1"], record.metrics["top_5"]) == (0.0, 1.0)
+    written = json.loads((tmp_path / "out" / "questions.json").read_text())
+    assert [each["query_id"] for each in written] == ["0", "1", "2", "3"]
+    assert [[c["has_answer"] for c in each["ctxs"]] for each in written] == [[False, True]] * 4
+    assert [c["score"] for c in written[0]["ctxs"]] == [2.0, 1.0]
     again = etude.run("basic-rag", data=str(tmp_path / "out" / "questions.json"), retriever="", **given)
     assert again.metrics["f1"] == record.metrics["f1"]
     found = etude.run("react-rag", data=str(pre_retrieved), depth=5, steps=1, **given)
     assert (found.metrics["top_5"], found.metrics.get("top_20")) == (1.0, None)
+
+
+def test_what_rankify_writes_is_read(tmp_path: Path) -> None:
+    """Files of ``save_dataset``: with texts or without; one answer as a text; no contexts; more than is needed."""
+    context = {"score": 1.5, "has_answer": True, "id": 12}
+    given = [
+        {"question": "Who?", "answers": "He", "ctxs": [context], "reranked_ctxs": [context]},
+        {"question": "When?", "answers": ["1066", 1067], "query_id": "q9", "ctxs": []},
+        {"question": "Where?", "answers": [], "answer": "There"},
+    ]
+    path, table = tmp_path / "questions.json", tmp_path / "psgs.tsv"
+    path.write_text(json.dumps(given[:2]))
+    table.write_text('id\ttext\ttitle\n12\t"He ""came""."\tA tale\n')
+    with pytest.raises(InputError, match="passages: .*'12' has no text, and no table gives it one"):
+        load_questions(path)
+    first, second = load_questions(path, table).questions
+    assert first == Question("0", "Who?", ("He",), (Document("12", 'He "came".', "A tale"),))
+    assert second == Question("q9", "When?", ("1066", "1067"))
+    path.write_text(json.dumps([{**given[0], "ctxs": [context | {"text": None, "title": None}]}]))
+    assert load_questions(path, table).questions[0] == first
+    path.write_text(json.dumps(given[2:]))
+    with pytest.raises(InputError, match="data: .*entry 1: no texts in the field 'answers'"):
+        load_questions(path)
 
 
 def test_what_a_set_cannot_give_is_told_before_any_work(pre_retrieved: Path, tmp_path: Path) -> None:

@@ -192,11 +192,13 @@ class RagTrial:
 
         from etude.data.questions import write_questions
         from etude.search.rag.answering import save_answers
+        from etude.search.rag.quality import has_answer
 
         save_answers(self.answers, folder / "answers.jsonl")
         asked = [replace(q, passages=tuple(found)) for q, found in zip(self.asked, self.found, strict=True)]
-        scores = [[-float(place) for place in range(len(found))] for found in self.found]
-        write_questions(folder / "questions.json", asked, scores)
+        scores = [[float(rank) for rank in range(len(found), 0, -1)] for found in self.found]
+        held = [[has_answer(passage.text, q.answers) for passage in q.passages] for q in asked]
+        write_questions(folder / "questions.json", asked, scores, held)
 
 
 TASK = Rag()
