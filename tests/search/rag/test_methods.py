@@ -213,7 +213,7 @@ def test_runs_on_files_in_the_pre_retrieved_format(pre_retrieved: Path, tmp_path
 
 
 def test_what_rankify_writes_is_read(tmp_path: Path) -> None:
-    """Files of ``save_dataset``: with texts or without; one answer as a text; no contexts; more than is needed."""
+    """Files of ``save_dataset``: with texts or without; an answer as a text; no contexts."""
     context = {"score": 1.5, "has_answer": True, "id": 12}
     given = [
         {"question": "Who?", "answers": "He", "ctxs": [context], "reranked_ctxs": [context]},
@@ -223,7 +223,7 @@ def test_what_rankify_writes_is_read(tmp_path: Path) -> None:
     path, table = tmp_path / "questions.json", tmp_path / "psgs.tsv"
     path.write_text(json.dumps(given[:2]))
     table.write_text('id\ttext\ttitle\n12\t"He ""came""."\tA tale\n')
-    with pytest.raises(InputError, match="passages: .*'12' has no text, and no table gives it one"):
+    with pytest.raises(InputError, match=r"passages: .*'12' has no text, and no table gives it one"):
         load_questions(path)
     first, second = load_questions(path, table).questions
     assert first == Question("0", "Who?", ("He",), (Document("12", 'He "came".', "A tale"),))
@@ -231,7 +231,7 @@ def test_what_rankify_writes_is_read(tmp_path: Path) -> None:
     path.write_text(json.dumps([{**given[0], "ctxs": [context | {"text": None, "title": None}]}]))
     assert load_questions(path, table).questions[0] == first
     path.write_text(json.dumps(given[2:]))
-    with pytest.raises(InputError, match="data: .*entry 1: no texts in the field 'answers'"):
+    with pytest.raises(InputError, match=r"data: .*entry 1: no texts in the field 'answers'"):
         load_questions(path)
 
 
