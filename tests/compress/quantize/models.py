@@ -57,10 +57,10 @@ def gpt2() -> Any:
     return _lively(GPT2LMHeadModel, config)
 
 
-def opt() -> Any:
+def opt(**extra: Any) -> Any:
     config = OPTConfig(
         vocab_size=VOCABULARY, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=32, word_embed_proj_dim=32,
+        max_position_embeddings=32, word_embed_proj_dim=32, **extra,
     )  # fmt: skip
     return _lively(OPTForCausalLM, config)
 

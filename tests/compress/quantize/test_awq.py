@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import GPT2LMHeadModel
 
-from etude.compress.quantize import Awq, Rtn, Salient
+from etude import models
+from etude.compress.quantize import Awq, Rtn, Salient, formats
 from etude.compress.quantize.activations import Activations, FirstCalls, narrow
 from etude.compress.quantize.awq import QUERIES_AND_KEYS, Trials
 from etude.compress.quantize.folding import find_folds
 from etude.compress.quantize.grids import Integers, joined, split
 from etude.compress.quantize.searches import least_clipping, least_point
+from etude.errors import InputError
 from etude.models.blocks import block_linears, find_blocks
 
 from .models import correlated, gpt2, llama, logits, opt, random, tokens
@@ -206,6 +211,67 @@ def test_scaling_can_leave_repeated_values_alone() -> None:
         ]
         names.append(any("o_proj" in name for name in moved))
     assert names == [True, False]
+
+
+def test_what_gelu_gives_is_divided_as_it_comes() -> None:
+    """The layer computes what its codes say of divided inputs: ``y = (x / s) Q(W s)^T``."""
+    model, dense = gpt2(), gpt2()
+    stored = Awq(bits=3, group=16, clip=False).quantize(model, tokens())
+    divided = {name for name, layer in stored.items() if layer.divisor is not None}
+    assert divided == {f"transformer.h.{index}.mlp.c_proj" for index in range(2)}
+    for name in divided:
+        layer, weight = stored[name], dense.get_submodule(name).weight.T
+        s = layer.divisor
+        torch.testing.assert_close((s.max() * s.min()).sqrt(), torch.tensor(1.0), rtol=2e-3, atol=0)
+        assert torch.equal(s.half().float(), s)
+        torch.testing.assert_close(layer.base(), Awq(bits=3, group=16).nearest(weight * s).base())
+        torch.testing.assert_close(layer.weight(), layer.base() / s)
+        assert layer.stored_bits() == 32 * 128 * 3 + 32 * 8 * (16 + 3) + 128 * 16
+    left = Awq(bits=3, group=16, clip=False, inserted=False).quantize(gpt2(), tokens())
+    assert all(layer.divisor is None for layer in left.values())
+
+
+def test_dividing_loses_less_where_an_activation_stands_out() -> None:
+    """Channels behind GELU are made large, and made up for behind."""
+
+    def peaked() -> Any:
+        model = gpt2()
+        for block in model.transformer.h:
+            block.mlp.c_fc.bias.data[::9] += 40
+            block.mlp.c_proj.bias.data -= 40 * block.mlp.c_proj.weight.data[::9].sum(0)
+        return model
+
+    dense = peaked()
+    for index, block in enumerate(dense.transformer.h):
+        x, lost = _input_of(dense, block.mlp.c_proj), []
+        for inserted in (True, False):
+            stored = Awq(bits=4, group=16, clip=False, inserted=inserted).quantize(peaked(), tokens())
+            change = stored[f"transformer.h.{index}.mlp.c_proj"].weight() - block.mlp.c_proj.weight.data.T
+            lost.append(float((x @ change.T).norm()))
+        assert lost[0] < 0.9 * lost[1]
+
+
+def test_divisors_survive_in_etudes_layout_and_in_decoded_weights(tmp_path: Path) -> None:
+    model = gpt2()
+    stored = Awq(bits=3, group=16, rank=2).quantize(model, tokens())
+    for name in ("etude", "dense"):
+        formats.write(name, model, None, stored, tmp_path / name)  # type: ignore[arg-type]
+    packed = models.load(tmp_path / "etude", kernel="decode")[0]
+    decoded = models.load(tmp_path / "etude", packed=False)[0]
+    plain = GPT2LMHeadModel.from_pretrained(tmp_path / "dense")
+    for again in (packed, decoded, plain):
+        torch.testing.assert_close(logits(again), logits(model), rtol=1e-5, atol=2e-5)
+    assert json.loads((tmp_path / "etude" / "config.json").read_text())["quantization_config"]["version"] == 2
+
+
+def test_formats_of_others_refuse_divided_inputs() -> None:
+    scaled = opt(activation_function="gelu")
+    for name in ("awq", "gptq", "compressed-tensors"):
+        formats.check(name, Awq(group=16), opt(), None)  # type: ignore[arg-type]
+        formats.check(name, Awq(group=16, inserted=False), scaled, None)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"format: .* set inserted to false"):
+            formats.check(name, Awq(group=16), scaled, None)  # type: ignore[arg-type]
+    formats.check("etude", Awq(group=16), scaled, None)
 
 
 def test_padding_is_not_looked_at() -> None:

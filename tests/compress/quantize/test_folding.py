@@ -10,7 +10,7 @@ import torch
 import transformers as hf
 from torch import Tensor, nn
 
-from etude.compress.quantize.folding import Fold, find_folds
+from etude.compress.quantize.folding import Fold, find_activated, find_folds
 from etude.models.blocks import find_blocks
 from etude.seeds import seeded
 
@@ -21,6 +21,7 @@ SIZES = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
 }
+BLOOM = {"vocab_size": 64, "hidden_size": 32, "n_layer": 2, "n_head": 4}
 GROUPED = SIZES | {"num_key_value_heads": 2, "head_dim": 8}
 LLAMA = [
     "input_layernorm -> self_attn.q_proj self_attn.k_proj self_attn.v_proj",
@@ -42,8 +43,9 @@ def gpt2() -> nn.Module:
     )
 
 
-def opt() -> nn.Module:
+def opt(activation: str = "relu") -> nn.Module:
     sizes = {
+        "activation_function": activation,
         "vocab_size": 64,
         "hidden_size": 32,
         "ffn_dim": 64,
@@ -96,6 +98,22 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
 }
 
 
+ACTIVATED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
+    "llama": (MODELS["llama"][0], []),
+    "llama, grouped queries": (MODELS["llama, grouped queries"][0], []),
+    "gpt2": (gpt2, ["mlp.c_proj"]),
+    "opt, ReLU": (opt, []),
+    "opt, GELU": (lambda: opt("gelu"), ["fc2"]),
+    "falcon": (falcon, ["mlp.dense_4h_to_h"]),
+    "bert": (lambda: hf.BertModel(hf.BertConfig(**SIZES)), ["output.dense"]),
+    "bloom": (lambda: hf.BloomForCausalLM(hf.BloomConfig(**BLOOM)), ["mlp.dense_4h_to_h"]),
+    "gpt-neox": (lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(**SIZES)), ["mlp.dense_4h_to_h"]),
+    "phi": (lambda: hf.PhiForCausalLM(hf.PhiConfig(**SIZES)), ["mlp.fc2"]),
+    "t5, ReLU": (t5, []),
+}
+"""The layers behind activations whose factors can be folded nowhere: GELU's, not ReLU's."""
+
+
 def lively(make: Callable[[], Any]) -> Any:
     with seeded(0):
         model = make().eval()
@@ -138,6 +156,27 @@ def test_every_architecture(name: str) -> None:
     changed = [key for key, value in model.state_dict().items() if not torch.equal(value, state[key])]
     assert changed
     assert float((after - before).abs().max()) < 2e-5 * float(before.abs().max())
+
+
+@pytest.mark.parametrize("name", ACTIVATED)
+def test_layers_behind_activations(name: str) -> None:
+    make, expected = ACTIVATED[name]
+    model = lively(make)
+    ids = torch.randint(64, (2, 12), generator=torch.Generator().manual_seed(0))
+    block, call = find_blocks(model)[1][0], first_call(model, ids)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    activated = find_activated(block, call, find_folds(block, call))
+    assert [fold.consumers for fold in activated] == [(name,) for name in expected]
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    with torch.no_grad():
+        before = model(input_ids=ids)[0]
+        for fold in activated:
+            scales = torch.rand(len(fold.rows), generator=torch.Generator().manual_seed(1)) * 3 + 0.2
+            fold.apply(block, scales)
+            reader = block.get_submodule(fold.consumers[0])
+            reader.register_forward_pre_hook(lambda _, args, scales=scales: (args[0] / scales,))
+        after = model(input_ids=ids)[0]
+    assert float((after - before).abs().max()) <= 2e-5 * float(before.abs().max())
 
 
 def test_values_that_serve_several_queries_share_their_scale() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated
 
 import annotated_types as at
@@ -11,14 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from etude.compress.quantize.activations import Activations, FirstCalls, calls_within
-from etude.compress.quantize.folding import Fold, find_folds
+from etude.compress.quantize.folding import Fold, find_activated, find_folds
 from etude.compress.quantize.grids import Convention, joined, split
 from etude.compress.quantize.quantized import Quantized
 from etude.compress.quantize.searches import least_clipping, least_point
 from etude.compress.quantize.weights import WeightFormat
 from etude.method import method
-from etude.models.blocks import Block, Call, Linear, find_blocks, first_tensor, real_tokens, walk
+from etude.models.blocks import Block, Call, Linear, find_blocks, first_tensor, inference, real_tokens, walk
 from etude.models.calibration import check_calibration
+from etude.models.measure import example
 
 QUERIES_AND_KEYS = re.compile(r"(^|[._])(q|k|query|key|\w*qkv|query_key_value|c_attn)([._]|$)")
 """Linear layers that are not clipped: their products go through a softmax, which magnifies errors."""
@@ -31,9 +33,10 @@ class Awq(WeightFormat):
     With ``x_j`` the mean magnitude of input ``j``, the weights of every group of linear layers that read
     one input are rounded as ``Q(W diag(s)) diag(s)^-1`` with ``s_j = x_j^a``, normalised to
     ``sqrt(max s min s) = 1``; ``a`` in ``0, 1/points, ...`` is searched for the least change of the
-    output of the module that holds them. ``diag(s)^-1`` is folded into the norm or linear layer before.
-    Then the range of each group is clipped where that errs less. No gradients, no reconstruction, and all
-    inputs are measured in the model as it was.
+    output of the module that holds them. ``diag(s)^-1`` is folded into the norm or linear layer before; where
+    an activation that is not homogeneous lies between (GELU), its outputs are divided as they come, and ``s``
+    is stored. Then the range of each group is clipped where that errs less. No gradients, no
+    reconstruction, and all inputs are measured in the model as it was.
 
     Parameters
     ----------
@@ -45,6 +48,8 @@ class Awq(WeightFormat):
     judged : tokens, at least, on which the change of the output is measured.
     repeated : whether values that serve several queries (grouped-query attention) are scaled by one
         factor for all of them; not in the paper, which leaves them alone.
+    inserted : whether layers behind an activation that is not homogeneous are scaled too. The division is
+        held by the formats "etude" and (in the decoded weights) "dense".
 
     Raises
     ------
@@ -73,6 +78,7 @@ class Awq(WeightFormat):
     stride: Annotated[int, at.Interval(ge=1, le=100)] = 4
     judged: Annotated[int, at.Ge(1)] = 512
     repeated: bool = False
+    inserted: bool = True
 
     def quantize(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> dict[str, Quantized]:
         """Quantise ``model`` in place, block by block, with inputs measured over ``calibration``.
@@ -90,14 +96,29 @@ class Awq(WeightFormat):
                 call = calls.take(block.module)
                 folds = self.folds(block.module, call) if folds is None else folds
                 scales = self.scale(block, folds, call, calls.mask)
+                divided = {name for fold in folds if fold.source is None for name in fold.consumers}
                 for linear in block.linears:
                     quantized = self.nearest(self.clipped(linear, scales.get(linear.name)))
+                    if linear.name in divided:
+                        quantized = replace(quantized, divisor=scales[linear.name])
                     stored[f"{name}.{block.index}.{linear.name}"] = self.put(linear, quantized)
         return stored
 
     def folds(self, block: nn.Module, call: Call) -> list[Fold]:
         """The groups of linear layers of a block whose inputs can be scaled, given a call of the block."""
-        return [fold for fold in find_folds(block, call) if self.repeated or not fold.repeats]
+        found = find_folds(block, call)
+        activated = find_activated(block, call, found) if self.inserted else []
+        return [fold for fold in found if self.repeated or not fold.repeats] + activated
+
+    def divides(self, model: nn.Module) -> bool:
+        """Whether inputs of some layers of ``model`` are to be divided as they come."""
+        if not self.inserted:
+            return False
+        tokens, block = example(model, 1, 4, next(model.parameters()).device)[0], find_blocks(model)[1][0]
+        calls = FirstCalls(tokens, tokens=1)
+        with torch.no_grad(), inference(model), calls.of([block]):
+            model(**tokens)
+            return any(fold.source is None for fold in self.folds(block, calls.take(block)))
 
     def scale(
         self, block: Block, folds: Iterable[Fold], call: Call, mask: Tensor | None
@@ -130,7 +151,8 @@ class Awq(WeightFormat):
             scales = scales / (fold.shared(self._importance(weights)).pow(1 - a) + 1e-4)
         scales = scales.clamp(min=1e-4)
         scales = scales / (scales.max() * scales.min()).sqrt()
-        return torch.where(scales.isfinite(), scales, 1.0)
+        scales = torch.where(scales.isfinite(), scales, 1.0)
+        return scales if fold.source is not None else scales.half().float()  # as they are stored
 
     def clipped(self, linear: Linear, scales: Tensor | None) -> Tensor:
         """The weight of a layer, clipped; ``scales`` are those that its inputs have been divided by."""
@@ -143,7 +165,7 @@ class Awq(WeightFormat):
             grams = grams / (each[:, :, None] * each[:, None, :])
         groups = split(weight, "channel" if self.group == "tensor" else self.group)
         threshold = least_clipping(
-            self.grid, groups, grams, points=self.points, together=self.group == "tensor"
+            self.grid_of(weight), groups, grams, points=self.points, together=self.group == "tensor"
         )
         return joined(groups.clamp(-threshold, threshold), (weight.shape[0], weight.shape[1]))
 

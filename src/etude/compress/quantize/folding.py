@@ -5,11 +5,15 @@ every norm and linear layer of a block are multiplied by distinct factors, and a
 inputs turn up multiplied by exactly these factors hangs on it. A fold is accepted only if the block
 computes the same once the layers' inputs are divided again, so that a norm that also feeds the residual
 stream, or an activation that is not homogeneous, is never folded into.
+
+Where such an activation lies between, the factors have nowhere to go, and the layer's inputs have to be
+divided as they come. Which layers these are is found by trying too: half of the outputs of a linear layer
+are changed, and no other inputs of the next may change than that half.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -26,14 +30,15 @@ class Fold:
 
     Attributes
     ----------
-    source : name in the block of the norm or linear layer whose outputs can be divided.
+    source : name in the block of the norm or linear layer whose outputs can be divided; None where there is
+        none, and the inputs are to be divided as they come.
     consumers : names in the block of the linear layers whose inputs are then multiplied.
     rows : int64 ``[in]``, the output of the source that each input of the consumers comes from. Under
         grouped-query attention several inputs of the output projection come from one of the values.
     offset : 1 for norms that multiply by one plus their weight, else 0.
     """
 
-    source: str
+    source: str | None
     consumers: tuple[str, ...]
     rows: Tensor
     offset: float = 0.0
@@ -59,7 +64,9 @@ class Fold:
 
     @torch.no_grad()
     def apply(self, block: nn.Module, scales: Tensor) -> None:
-        """Multiply the consumers' inputs by ``scales`` and divide the source's outputs; nothing else changes.
+        """Multiply the consumers' weights by ``scales``, divide the source's outputs: nothing else changes.
+
+        Without a source the consumers are right only for inputs that have been divided by ``scales``.
 
         Parameters
         ----------
@@ -68,6 +75,8 @@ class Fold:
         """
         for name in self.consumers:
             Linear(name, block.get_submodule(name)).weight.mul_(scales)
+        if self.source is None:
+            return
         module = block.get_submodule(self.source)
         if self.source in linears(block):
             weight = Linear(self.source, module).weight
@@ -112,6 +121,31 @@ def find_folds(block: nn.Module, call: Call) -> list[Fold]:
     return _unique(found)
 
 
+@torch.no_grad()
+def find_activated(block: nn.Module, call: Call, folds: Iterable[Fold]) -> list[Fold]:
+    """Folds without a source: layers behind an activation that is not homogeneous.
+
+    Parameters
+    ----------
+    block : of a transformer; left as it is.
+    call : arguments of the block for a few tokens.
+    folds : those of `find_folds`; their layers have a source.
+
+    Examples
+    --------
+    >>> from transformers import GPT2Config, GPT2Model
+    >>> model = GPT2Model(GPT2Config(vocab_size=8, n_embd=8, n_layer=1, n_head=2)).eval()
+    >>> call = (torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(0)),), {}
+    >>> for fold in find_activated(model.h[0], call, find_folds(model.h[0], call)):
+    ...     print(fold.source, "->", *fold.consumers)
+    None -> mlp.c_proj
+    """
+    trial = _Trial(block, call)
+    folded = {name for fold in folds for name in fold.consumers}
+    readers = {name: None for source in trial.linears for name in trial.readers(source)}
+    return [Fold(None, (name,), torch.arange(trial.width(name))) for name in readers if name not in folded]
+
+
 def _unique(found: Mapping[str, Fold]) -> list[Fold]:
     """Each fold once; one that has lost a consumer to a later source is dropped."""
     folds = list({id(fold): fold for fold in found.values()}.values())
@@ -146,6 +180,24 @@ class _Trial:
                     stack.enter_context(_after(module, _multiply(listen, name, factor)))
             result = first_tensor(self.block(*self.call[0], **self.call[1]))
         return inputs, result
+
+    def width(self, name: str) -> int:
+        """Inputs of a linear layer."""
+        return self.inputs[name].shape[-1]
+
+    def readers(self, source: str) -> list[str]:
+        """Linear layers each of whose inputs is a function of the output of ``source`` in its place."""
+        if source not in self.outputs:  # never called
+            return []
+        width = self.outputs[source].shape[-1]
+        changed = _distinct(width) > 1
+        inputs, _ = self.run({source: torch.where(changed, 1.5, 1.0)})
+        moved = {
+            name: (x != self.inputs[name]).reshape(-1, width).any(0)
+            for name, x in inputs.items()
+            if x.shape[-1] == width
+        }
+        return [name for name, where in moved.items() if where.any() and not (where & ~changed).any()]
 
     def proposals(self, source: str) -> Iterator[tuple[str, Tensor]]:
         """Factors of the source's outputs to try: all distinct, then the last rows only (fused values)."""

@@ -38,6 +38,7 @@ class Quantized:
     zero : in levels, shaped like ``scale``; None where nothing is stored.
     index : int64 ``[in]``, the group of each column; None where groups are consecutive columns.
     low_rank : what is added to the decoded weight; None for nothing.
+    divisor : float16 numbers ``[in]`` by which inputs are divided before; None for 1.
     """
 
     grid: Grid
@@ -47,6 +48,7 @@ class Quantized:
     zero: Tensor | None = None
     index: Tensor | None = None
     low_rank: LowRank | None = None
+    divisor: Tensor | None = None
 
     @classmethod
     def nearest(cls, weight: Tensor, grid: Grid, by: Granularity, within: Range) -> Quantized:
@@ -69,9 +71,10 @@ class Quantized:
         return decode(self.grid, self.codes, self.within())
 
     def weight(self) -> Tensor:
-        """The weight that the layer computes with: the base and what is added to it."""
+        """The weight that the layer computes with: the base and what is added to it, for undivided inputs."""
         base = self.base()
-        return base if self.low_rank is None else base + self.low_rank.product()
+        whole = base if self.low_rank is None else base + self.low_rank.product()
+        return whole if self.divisor is None else whole / self.divisor
 
     def scheme(self) -> Scheme:
         """How the layer is stored."""
@@ -86,21 +89,24 @@ class Quantized:
             scales=grid.scales,
             ordered=self.index is not None,
             compensated=self.low_rank is not None,
+            divided=self.divisor is not None,
         )
 
     def packed(self) -> Packed:
         """The layer as it is held to be computed with: a few bits a weight, scales as they are stored."""
         low_rank = None if self.low_rank is None else Product(self.low_rank.left, self.low_rank.right)
         scale = self.scale.to(precision(self.grid.scales))
-        return Packed.of(self.codes, self.grid.levels(), scale, self.zero, self.index, low_rank)
+        return Packed.of(self.codes, self.grid.levels(), scale, self.zero, self.index, low_rank, self.divisor)
 
     def stored_bits(self) -> int:
-        """Bits that the layer takes: codes, scales, zeros, the order of its columns, low-rank factors."""
+        """Bits that the layer takes: codes, scales, zeros, columns' order and divisors, low-rank factors."""
         bits = self.codes.numel() * self.grid.bits + self.scale.numel() * self.grid.scale_bits
         if self.zero is not None:
             bits += self.zero.numel() * self.grid.zero_bits
         if self.index is not None:
             bits += self.index.numel() * 32
+        if self.divisor is not None:
+            bits += self.divisor.numel() * 16
         return bits if self.low_rank is None else bits + self.low_rank.stored_bits()
 
     def _each(self, per_group: Tensor) -> Tensor:

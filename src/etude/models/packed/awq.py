@@ -29,6 +29,8 @@ def refusal(scheme: Scheme, shape: tuple[int, int]) -> str | None:
         return f"holds integers of {BITS} bits, not {scheme.numbers} of {scheme.bits}"
     if scheme.ordered:
         return "has only groups of consecutive columns; set static_groups"
+    if scheme.divided:
+        return "has no place for divided inputs; set inserted to false"
     if scheme.inputs != "none":
         return "leaves inputs as they are; set activations to none"
     if scheme.zeros == "real":

@@ -40,6 +40,8 @@ def refusal(scheme: Scheme, shape: tuple[int, int]) -> str | None:
     """Why the layout cannot hold a weight of ``shape`` (outputs and inputs) in a scheme; None if it can."""
     if scheme.ordered:
         return "has only groups of consecutive columns; set static_groups"
+    if scheme.divided:
+        return "has no place for divided inputs; set inserted to false"
     if scheme.zeros == "real":
         return "has whole zero points, which convention gguf has not"
     if scheme.inputs not in ("none", "int8" if scheme.numbers == "int" else scheme.numbers):

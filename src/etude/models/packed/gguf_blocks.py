@@ -48,6 +48,8 @@ def refusal(scheme: Scheme, shape: tuple[int, int]) -> str | None:
             "holds integers of 4, 5 and (symmetric) 8 bits, not "
             f"{scheme.numbers} of {scheme.bits} with {scheme.zeros} zeros"
         )
+    if scheme.divided:
+        return "has no place for divided inputs; set inserted to false"
     if scheme.inputs != "none":
         return "leaves inputs as they are; set activations to none"
     if scheme.ordered:

@@ -29,6 +29,8 @@ def refusal(scheme: Scheme, shape: tuple[int, int]) -> str | None:
     """Why the layout cannot hold a weight of ``shape`` (outputs and inputs) in a scheme; None if it can."""
     if scheme.numbers != "int" or scheme.bits not in WIDTHS:
         return f"holds integers of {', '.join(map(str, WIDTHS))} bits, not {scheme.numbers} of {scheme.bits}"
+    if scheme.divided:
+        return "has no place for divided inputs; set inserted to false"
     if scheme.inputs != "none":
         return "leaves inputs as they are; set activations to none"
     if scheme.zeros == "real":

@@ -38,6 +38,8 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[..., in]`` to ``[..., out]``."""
         rows = x.reshape(-1, self.in_features)
+        if self.packed.divisor is not None:
+            rows = rows / self.packed.divisor
         if torch.is_grad_enabled() and x.requires_grad:
             y = self._exact(rows)
         else:

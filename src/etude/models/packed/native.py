@@ -11,6 +11,7 @@ A layer ``L`` of the checkpoint is stored as
 ``L.lowest``    other zeros: what level 0 stands for, ``-zero * scale``, in the precision of the scale
 ``L.index``     int32 ``[in]``: the group of each column, where groups are not consecutive columns
 ``L.left``      float16 ``[out, rank]``, and ``L.right`` ``[rank, in]``: a product that is added
+``L.divisor``   float16 ``[in]``: what inputs are divided by before (version 2 of the layout)
 ==============  ==================================================================================
 
 and its weight is ``scale * (levels[code] - zero)``, one scale and zero for each group of a row. The rest of
@@ -31,8 +32,9 @@ from etude.models.packed.parts import parts_of, precision
 from etude.models.packed.weight import LowRank, Packed, Scheme
 
 NAME = "etude"
-VERSION = 1
-_PARTS = ("codes", "shape", "levels", "scale", "zero", "lowest", "index", "left", "right")
+VERSIONS = (1, 2)
+"""That are read; 2 is written only where inputs are divided, which readers of 1 would leave out."""
+_PARTS = ("codes", "shape", "levels", "scale", "zero", "lowest", "index", "left", "right", "divisor")
 _EXPONENT_BIAS = 127
 
 
@@ -44,7 +46,8 @@ def refusal(scheme: Scheme, shape: tuple[int, int]) -> str | None:
 def configuration(schemes: Mapping[str, Scheme], left: Iterable[str]) -> dict[str, Any]:
     """The ``quantization_config`` of a checkpoint."""
     layers = {name: dataclasses.asdict(scheme) for name, scheme in schemes.items()}
-    return {"quant_method": NAME, "version": VERSION, "layers": layers}
+    version = 2 if any(scheme.divided for scheme in schemes.values()) else 1
+    return {"quant_method": NAME, "version": version, "layers": layers}
 
 
 def encode(weight: Packed, scheme: Scheme) -> dict[str, Tensor]:
@@ -65,14 +68,17 @@ def encode(weight: Packed, scheme: Scheme) -> dict[str, Tensor]:
         tensors["index"] = weight.index.to(torch.int32)
     if weight.low_rank is not None:
         tensors |= {"left": weight.low_rank.left, "right": weight.low_rank.right}
+    if weight.divisor is not None:
+        tensors["divisor"] = weight.divisor.half()
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 def decode(configuration: Mapping[str, Any], state: dict[str, Tensor]) -> dict[str, Packed]:
     """The weights of a checkpoint, by layer; their tensors are taken out of ``state``."""
-    if configuration.get("version") != VERSION:
+    if configuration.get("version") not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
         raise ValueError(
-            f"version {configuration.get('version')!r} of Etude's layout is not read, only {VERSION}"
+            f"version {configuration.get('version')!r} of Etude's layout is not read, only {known}"
         )
     layers = parts_of(state, "codes", _PARTS)
     widths = {name: int(scheme["bits"]) for name, scheme in configuration["layers"].items()}
@@ -91,7 +97,8 @@ def _decoded(parts: Mapping[str, Tensor], bits: int) -> Packed:
     low_rank = LowRank(parts["left"].float(), parts["right"].float()) if "left" in parts else None
     codes = unpacked(parts["codes"], bits, int(parts["shape"][1]))
     index = parts["index"].long() if "index" in parts else None
-    return Packed.of(codes, parts["levels"], scale, zero, index, low_rank)
+    divisor = parts["divisor"].float() if "divisor" in parts else None
+    return Packed.of(codes, parts["levels"], scale, zero, index, low_rank, divisor)
 
 
 def _are_powers(scale: Tensor, scheme: Scheme) -> bool:

@@ -27,6 +27,7 @@ class Scheme:
     scales : how a scale is stored: "float32", "float16", "bfloat16" or "power-of-two".
     ordered : every column names its group, for groups are not consecutive columns.
     compensated : a low-rank product is added.
+    divided : inputs are divided by numbers of their own before.
     inputs : what the layer's inputs are rounded to before, each token in a range of its own: "none", "int8"
         (symmetric), "e4m3"; "other" for anything else.
     """
@@ -38,6 +39,7 @@ class Scheme:
     scales: str = "float16"
     ordered: bool = False
     compensated: bool = False
+    divided: bool = False
     inputs: Inputs = "none"
 
 
@@ -65,6 +67,7 @@ class Packed:
     zero : in levels, float32, shaped like ``scale``; None where there is none.
     index : int64 ``[in]``, the group of each column; None where groups are consecutive columns.
     low_rank : what is added to the decoded weight; None for nothing.
+    divisor : ``[in]``, float32, by which inputs are divided before; None for 1.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class Packed:
     zero: Tensor | None = None
     index: Tensor | None = None
     low_rank: LowRank | None = None
+    divisor: Tensor | None = None
 
     @classmethod
     def of(
@@ -91,11 +95,12 @@ class Packed:
         zero: Tensor | None = None,
         index: Tensor | None = None,
         low_rank: LowRank | None = None,
+        divisor: Tensor | None = None,
     ) -> Packed:
         """Pack codes, uint8 ``[out, in]``."""
         width = _width(len(levels))
         shape = (codes.shape[0], codes.shape[1])
-        return cls(shape, _octets(codes, width), levels.float(), scale, zero, index, low_rank)
+        return cls(shape, _octets(codes, width), levels.float(), scale, zero, index, low_rank, divisor)
 
     @property
     def bits(self) -> int:
@@ -124,9 +129,10 @@ class Packed:
         return level.sub_(self._each(self._of_rows(self.zero, rows))).mul_(scale)
 
     def weight(self) -> Tensor:
-        """The weight that a layer computes with, float32 ``[out, in]``."""
+        """The weight that a layer computes with, for undivided inputs, float32 ``[out, in]``."""
         base = self.decoded()
-        return base if self.low_rank is None else base + self.low_rank.left @ self.low_rank.right
+        whole = base if self.low_rank is None else base + self.low_rank.left @ self.low_rank.right
+        return whole if self.divisor is None else whole / self.divisor
 
     def per_group(self) -> tuple[Tensor, Tensor | None]:
         """Scale and zero of each row and group, float32 ``[out, groups]``, also where rows share them."""
@@ -143,7 +149,7 @@ class Packed:
     def bytes(self) -> int:
         """What it takes in memory."""
         parts = [self.octets, self.scale, self.levels]
-        parts += [part for part in (self.zero, self.index) if part is not None]
+        parts += [part for part in (self.zero, self.index, self.divisor) if part is not None]
         if self.low_rank is not None:
             parts += [self.low_rank.left, self.low_rank.right]
         return sum(part.numel() * part.element_size() for part in parts)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from etude.compress.quantize.activation_format import ActivationFormat, float_numbers
+from etude.compress.quantize.awq import Awq
 from etude.compress.quantize.full_precision import FullPrecision
 from etude.compress.quantize.gptq import Gptq
 from etude.compress.quantize.grids import Floats
@@ -37,6 +38,8 @@ def check(name: Format, method: Any, model: nn.Module, tokenizer: Any) -> None:
             "format", f"{name} holds one grid for all layers, which {method.name} does not keep to"
         )
     scheme = scheme_of(method)
+    if isinstance(method, Awq):
+        scheme = replace(scheme, divided=method.divides(model))
     refusal_of = gguf_blocks.refusal if name == gguf_file.NAME else LAYOUTS[name].refusal
     for linear in block_linears(model):
         outputs, inputs = linear.weight.shape
