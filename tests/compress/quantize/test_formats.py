@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 
 from etude import models
 from etude.compress.quantize import (
+    Awq,
     FullPrecision,
     Gptq,
+    LlmFp4,
     Lorc,
     Rtn,
     SmoothQuant,
@@ -38,6 +40,10 @@ CASES: list[tuple[Any, Any]] = [
     ("compressed-tensors", Rtn(bits=8, group="tensor", symmetric=True)),
     ("compressed-tensors", Rtn(bits=8, numbers="e4m3", group="channel")),
     ("compressed-tensors", Rtn(bits=4, numbers="e2m1", group=32, scales="power-of-two")),
+    ("compressed-tensors", Rtn(numbers="e2m1", group=16, scales="float8", search="error")),
+    ("compressed-tensors", Awq(numbers="e2m1", group=16, scales="float8")),
+    ("compressed-tensors", Gptq(numbers="e2m1", group=16, scales="float8")),
+    ("compressed-tensors", Rtn(numbers="e2m1", group="channel", scales="power-of-two")),
     ("compressed-tensors", Gptq(group=16, act_order=True, static_groups=True)),
     ("compressed-tensors", Lorc(bits=3, rank=4)),
     ("awq", Rtn(bits=4, group=16)),
@@ -47,6 +53,7 @@ CASES: list[tuple[Any, Any]] = [
     ("etude", Rtn(bits=5, numbers="e3m1", group=16)),
     ("etude", Rtn(bits=3, group=16, convention="gguf", rank=2)),
     ("etude", Gptq(bits=2, group=16, act_order=True)),
+    ("etude", Gptq(numbers="e2m1", group=16, scales="float8", act_order=True)),
 ]
 
 
@@ -115,16 +122,81 @@ def test_single_bits_and_another_width_in_every_layer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("group", [16, "channel", "tensor"])
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_compressed_tensors_own_library_decodes_the_same(bits: int, group: Any, symmetric: bool) -> None:
-    library = pytest.importorskip("compressed_tensors")
-    from compressed_tensors.compressors import BaseCompressor
-
+    pytest.importorskip("compressed_tensors")
     stored = Rtn(bits=bits, group=group, symmetric=symmetric).nearest(random(12, 32))
-    config = compressed_tensors.configuration({"layer": stored.scheme()}, [])
-    scheme = library.quantization.QuantizationScheme(**config["config_groups"]["group_0"])
-    compressor = BaseCompressor.get_value_from_registry(config["format"])
+    compressor, scheme = _library(stored)
     tensors = compressed_tensors.encode(stored.packed(), stored.scheme())
     found = compressor.decompress(tensors, scheme)["weight"]
     torch.testing.assert_close(found.float(), stored.base(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("scales", "group"),
+    [("power-of-two", 32), ("power-of-two", "channel"), ("float8", 16), ("float8", "channel")],
+)
+def test_compressed_tensors_own_library_decodes_fp4_the_same(scales: Any, group: Any) -> None:
+    pytest.importorskip("compressed_tensors")
+    weight = random(12, 64) * torch.exp2(torch.arange(12.0)[:, None] - 6)
+    stored = Rtn(numbers="e2m1", group=group, scales=scales).nearest(weight)
+    compressor, scheme = _library(stored)
+    tensors = compressed_tensors.encode(stored.packed(), stored.scheme())
+    assert torch.equal(compressor.decompress(tensors, scheme)["weight"].float(), stored.base())
+
+
+def test_compressed_tensors_own_library_rounds_to_nvfp4_the_same() -> None:
+    """Where what it divides all scales by is a power of two, as ours always is."""
+    pytest.importorskip("compressed_tensors")
+    from compressed_tensors.quantization.utils.helpers import calculate_qparams, generate_gparam
+
+    weight = random(12, 64)
+    weight *= 6 * 448 / 2**12 / weight.abs().max()
+    stored = Rtn(numbers="e2m1", group=16, scales="float8").nearest(weight)
+    compressor, scheme = _library(stored)
+    low, high = (split(weight, 16).amin(-1), split(weight, 16).amax(-1))
+    shared = generate_gparam(low.min(), high.max())
+    scale, _ = calculate_qparams(low, high, scheme.weights, global_scale=shared)
+    state = {"weight": weight, "weight_scale": scale.float(), "weight_global_scale": shared}
+    theirs = compressor.compress(state, scheme)
+    ours = compressed_tensors.encode(stored.packed(), stored.scheme())
+    assert torch.equal(theirs["weight_scale"].float(), ours["weight_scale"].float())
+    assert torch.equal(theirs["weight_global_scale"], ours["weight_global_scale"])
+    assert torch.equal(compressor.decompress(theirs, scheme)["weight"].float(), stored.base())
+
+
+def _library(stored: Quantized) -> tuple[Any, Any]:
+    """What packs and unpacks in compressed-tensors, and how it is told of a layer."""
+    from compressed_tensors.compressors import BaseCompressor
+    from compressed_tensors.quantization import QuantizationScheme
+
+    config = compressed_tensors.configuration({"layer": stored.scheme()}, [])
+    scheme = QuantizationScheme(**config["config_groups"]["group_0"])
+    return BaseCompressor.get_value_from_registry(config["format"]), scheme
+
+
+@pytest.mark.parametrize("scales", ["power-of-two", "float8"])
+def test_llm_fp4_is_written_where_another_layout_has_its_numbers(scales: Any, tmp_path: Path) -> None:
+    model, quick = llama(kv_heads=4), {"rounds": 1, "stride": 32, "judged": 64}
+    method = LlmFp4(numbers="e2m1", activations="none", scales=scales, **quick)
+    formats.check("compressed-tensors", method, model, None)
+    stored = method.quantize(model, tokens())
+    formats.write("compressed-tensors", model, None, stored, tmp_path / "model")
+    again, _ = models.load(tmp_path / "model", kernel="decode")
+    torch.testing.assert_close(logits(again), logits(model), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("field", "settings"),
+    [
+        ("numbers", {"activations": "none"}),
+        ("activations", {"numbers": "e2m1", "scales": "float8"}),
+        ("format", {"numbers": "e2m1", "activations": "none"}),
+        ("format", {"numbers": "e3m0", "activations": "none", "scales": "float8"}),
+    ],
+)
+def test_llm_fp4_is_refused_elsewhere(field: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as error:
+        formats.check("compressed-tensors", LlmFp4(**settings), llama(), None)
+    assert error.value.field == field
 
 
 @pytest.mark.slow
@@ -136,6 +208,7 @@ def test_compressed_tensors_own_library_decodes_the_same(bits: int, group: Any, 
         (Rtn(bits=8, group="channel", symmetric=True), False),
         (Rtn(bits=8, numbers="e4m3", group="channel"), False),
         (Rtn(bits=4, numbers="e2m1", group=32, scales="power-of-two"), True),
+        (Rtn(bits=4, numbers="e2m1", group=16, scales="float8"), True),
         (Rtn(bits=4, group=64), True),
         (SmoothQuant(), False),
         (ZeroQuant(bits=4), False),
@@ -212,6 +285,7 @@ def logits_of(model: Any) -> torch.Tensor:
         ("etude", Rtn(bits=3, group=64)),
         ("etude", Rtn(bits=5, numbers="e3m1", group=64)),
         ("etude", Rtn(bits=4, group=32, scales="power-of-two")),
+        ("compressed-tensors", Rtn(numbers="e2m1", group=16, scales="float8")),
     ],
     ids=_name,
 )

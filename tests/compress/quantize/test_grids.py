@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from etude.compress.quantize import Rtn
 from etude.compress.quantize.grids import (
     Binary,
     Floats,
@@ -245,3 +246,25 @@ def test_bad_grids_are_refused() -> None:
         with pytest.raises(InputError) as error:
             make()
         assert error.value.field == field
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 300.0])
+def test_float8_scales_reach_the_whole_of_a_weight(size: float) -> None:
+    weight = size * torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
+    grid = Floats.named("e2m1", scales="float8").over(weight)
+    groups = split(weight, 16)
+    scale = grid.fit(groups).scale
+    assert torch.equal(scale, scale.to(torch.float8_e4m3fn).float())
+    assert 200 <= float(scale.max()) <= 448
+    assert torch.equal(grid.over(weight).fit(groups).scale, scale)
+    exact = Floats.named("e2m1", scales="float32")
+    lost, least = (float((g.round(groups, g.fit(groups)) - groups).norm()) for g in (grid, exact))
+    assert lost < 1.1 * least
+
+
+def test_float8_scales_are_for_floating_point_numbers() -> None:
+    with pytest.raises(InputError, match="scales: float8 is for floating-point numbers"):
+        Rtn(scales="float8")
+    assert (
+        Floats.named("e2m1", scales="float8").over(torch.zeros(2, 2)).bias == 12.0
+    )  # 6 is the largest, 448 the largest scale

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from etude.compress.hessian import inverse_factor
-from etude.compress.quantize.grids import Range, split
+from etude.compress.quantize.grids import Grid, Range, split
 from etude.compress.quantize.quantized import Quantized
 from etude.compress.quantize.weights import WeightFormat
 from etude.method import method
@@ -82,54 +82,54 @@ class Gptq(WeightFormat):
 
     def solve(self, weight: Tensor, problem: Columns) -> Quantized:
         """Quantise one weight ``[out, in]`` for the inputs of ``problem``."""
-        grid, width = self.grid, weight.shape[1]
+        grid, width = self.grid_of(weight), weight.shape[1]
         size = self.group if isinstance(self.group, int) else width
         columns = weight.T[problem.order].contiguous()  # a column lies together in memory
         columns[problem.dead] = 0
-        static = self._static_ranges(columns, problem, size)
+        static = self._static_ranges(columns, problem, grid)
         kind = (torch.arange(width) if static is None else problem.order) // size
         ranges, kinds = static or [], kind.tolist()
         for start, end in spans(width, size, self.block):
             errors = torch.empty(end - start, columns.shape[1])
             for i, error in enumerate(errors, start):
                 if static is None and i % size == 0:
-                    ranges.append(_flat(self.fit(columns[i : i + size].T.contiguous())))
+                    ranges.append(_flat(self.fit(columns[i : i + size].T.contiguous(), grid)))
                 column = columns[i]
                 rounded = grid.round(column, ranges[kinds[i]])
                 torch.sub(column, rounded, out=error)
                 column.copy_(rounded)
                 columns[i + 1 : end].addr_(problem.answer[i, i + 1 : end], error, alpha=-1)
             columns[end:].addmm_(problem.answer[start:end, end:].T, errors, alpha=-1)
-        return self._stored(columns[problem.back].T, ranges, kind[problem.back])
+        return self._stored(columns[problem.back].T, grid, ranges, kind[problem.back])
 
     @property
     def fits_before(self) -> bool:
         """Whether ranges are fitted before any column is moved."""
         return self.static_groups or self.group == "tensor"
 
-    def _static_ranges(self, columns: Tensor, problem: Columns, size: int) -> list[Range] | None:
+    def _static_ranges(self, columns: Tensor, problem: Columns, grid: Grid) -> list[Range] | None:
         if not self.fits_before:
             return None
         weight = columns[problem.back].T.contiguous()
-        scale, zero = self.fit(split(weight, self.group))
+        scale, zero = self.fit(split(weight, self.group), grid)
         rows, groups = len(weight), scale.shape[1]
         return [
             Range(_of_group(scale, g, rows), None if zero is None else _of_group(zero, g, rows))
             for g in range(groups)
         ]
 
-    def _stored(self, weight: Tensor, ranges: list[Range], kind: Tensor) -> Quantized:
+    def _stored(self, weight: Tensor, grid: Grid, ranges: list[Range], kind: Tensor) -> Quantized:
         """The codes of a weight whose columns lie on the grid already, each in the range of its kind."""
         scale = torch.stack([within.scale for within in ranges], 1)
         zero = None
         if ranges[0].zero is not None:
             zero = torch.stack([within.zero for within in ranges if within.zero is not None], 1)
         within = Range(scale[:, kind], None if zero is None else zero[:, kind])
-        codes = self.grid.encode(weight, within)
+        codes = grid.encode(weight, within)
         if self.group == "tensor":
             scale, zero = scale[:1], None if zero is None else zero[:1]
         consecutive = bool((kind.diff() >= 0).all())
-        return Quantized(self.grid, self.group, codes, scale, zero, None if consecutive else kind)
+        return Quantized(grid, self.group, codes, scale, zero, None if consecutive else kind)
 
 
 class Columns:

@@ -56,7 +56,8 @@ class LlmFp4:
     judged : tokens, at most, on which the layer's output is compared.
     feed : what the model is like in front of a layer when its input is measured: "dense" (nothing quantised,
         as in the authors' runs), "linear" (everything before it quantised).
-    scales : how the scale of a row is stored: "float32", "float16", "bfloat16" or "power-of-two".
+    scales : how the scale of a row is stored: "float32", "float16", "bfloat16", "power-of-two" or "float8".
+        With ``numbers="e2m1", activations="none"`` the last two can be written as MXFP4 and NVFP4.
 
     Raises
     ------
@@ -94,6 +95,8 @@ class LlmFp4:
         _formats("activations", self.activations, "activation_bits", self.activation_bits)
         if self.feed != "dense" and self.shift in ("exponents", "weights"):
             raise InputError("feed", f"shift {self.shift} folds into what was measured already; take dense")
+        if self.scales == "float8" and self.shift in ("exponents", "weights"):
+            raise InputError("scales", f"float8 does not reach as far as shift {self.shift} moves a scale")
 
     def check(self, model: nn.Module) -> None:
         """Raise `InputError` if ``model`` has no blocks."""
@@ -148,11 +151,13 @@ class LlmFp4:
     def search(self, layers: Sequence[Linear]) -> FloatSearch:
         """The search for layers that read one input."""
         sample: Sample = layers[0].inputs
+        weight = torch.cat([layer.weight for layer in layers])
+        numbers = _formats("numbers", self.numbers, "bits", self.bits, self.scales)
         return FloatSearch(
-            weight=torch.cat([layer.weight for layer in layers]),
+            weight=weight,
             x=sample.kept(),
             peak=sample.peak(),
-            weight_formats=_formats("numbers", self.numbers, "bits", self.bits, self.scales),
+            weight_formats=[grid.over(weight) for grid in numbers],
             input_formats=_formats("activations", self.activations, "activation_bits", self.activation_bits),
             shifted=self.shift != "none",
             stride=self.stride,

@@ -101,6 +101,8 @@ class Quantized:
     def stored_bits(self) -> int:
         """Bits that the layer takes: codes, scales, zeros, columns' order and divisors, low-rank factors."""
         bits = self.codes.numel() * self.grid.bits + self.scale.numel() * self.grid.scale_bits
+        if self.grid.scales == "float8":
+            bits += 32  # what they share
         if self.zero is not None:
             bits += self.zero.numel() * self.grid.zero_bits
         if self.index is not None:

@@ -43,7 +43,9 @@ class WeightFormat:
     symmetric : whether integers go without a zero point.
     convention : how an integer range follows from a group: as "compressed-tensors" (and GPTQ), "awq" or
         "gguf" have it.
-    scales : how a scale is stored: "float32", "float16", "bfloat16" or "power-of-two".
+    scales : how a scale is stored: "float32", "float16", "bfloat16", "power-of-two"; or, of floating-point
+        numbers, "float8" (E4M3), under a power of two that the whole weight shares. ``e2m1`` in groups of 32
+        under powers of two is MXFP4, in groups of 16 under float8 NVFP4.
     search : the range of a group: "minmax", its extremes, or "error", shrunk to where the rounding
         error ``sum |error|^norm`` is least.
     norm : exponent of that error.
@@ -63,6 +65,8 @@ class WeightFormat:
     factors: Factors = "float16"
 
     def __post_init__(self) -> None:
+        if self.numbers == "int" and self.scales == "float8":
+            raise InputError("scales", "float8 is for floating-point numbers, such as numbers e2m1")
         if self.numbers != "int":
             bits = Floats.named(self.numbers).bits
             if bits != self.bits:
@@ -81,20 +85,27 @@ class WeightFormat:
         """Raise `InputError` if the groups do not fit the layers of ``model``."""
         check_group(block_linears(model), self.group)
 
-    def fit(self, groups: Tensor) -> Range:
-        """The range of each group ``[..., size]``."""
+    def grid_of(self, weight: Tensor) -> Grid:
+        """The grid that one weight is rounded to: `grid`; where scales are float8, fitted to the weight."""
+        grid = self.grid
+        return grid.over(weight) if isinstance(grid, Floats) else grid
+
+    def fit(self, groups: Tensor, grid: Grid | None = None) -> Range:
+        """The range of each group ``[..., size]`` on a grid; by default on `grid`."""
+        grid = self.grid if grid is None else grid
         if self.search == "minmax":
-            return self.grid.fit(groups)
-        return least_error(self.grid, groups, norm=self.norm)
+            return grid.fit(groups)
+        return least_error(grid, groups, norm=self.norm)
 
     def nearest(self, weight: Tensor) -> Quantized:
         """A weight ``[out, in]`` rounded to nearest in the ranges of its groups."""
-        return Quantized.nearest(weight, self.grid, self.group, self.fit(split(weight, self.group)))
+        grid = self.grid_of(weight)
+        return Quantized.nearest(weight, grid, self.group, self.fit(split(weight, self.group), grid))
 
     def round(self, weight: Tensor) -> Tensor:
         """The numbers alone that `nearest` stores, ``[out, in]``."""
-        groups = split(weight, self.group)
-        return joined(self.grid.round(groups, self.fit(groups)), (weight.shape[0], weight.shape[1]))
+        groups, grid = split(weight, self.group), self.grid_of(weight)
+        return joined(grid.round(groups, self.fit(groups, grid)), (weight.shape[0], weight.shape[1]))
 
     def put(self, linear: Linear, quantized: Quantized) -> Quantized:
         """Let a layer compute with its quantised weight, compensated if asked for; returns what is stored."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from etude.compress.quantize.activation_format import ActivationFormat
 from etude.compress.quantize.gptq import Gptq
-from etude.compress.quantize.grids import Range, power_of_two, power_of_two_ratios, stored
+from etude.compress.quantize.grids import Grid, Range, power_of_two, power_of_two_ratios, stored
 from etude.compress.quantize.quantized import Quantized
 from etude.errors import InputError
 from etude.method import method
@@ -95,9 +95,9 @@ class ZeroQuantFP(Gptq, ActivationFormat):
         self.round_inputs(model, calibration)
         return found
 
-    def fit(self, groups: Tensor) -> Range:
+    def fit(self, groups: Tensor, grid: Grid | None = None) -> Range:
         """The range of each group, ``[rows, groups, size]``, all those of a matrix being given at once."""
-        within = super().fit(groups)
+        within = super().fit(groups, grid)
         if self.constraint == "m1":
             return Range(stored(power_of_two(within.scale, self.ratio), self.scales))
         if self.constraint == "m2":

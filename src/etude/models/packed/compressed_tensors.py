@@ -6,7 +6,10 @@
 ``int-quantized``     int8, one to a byte: 8 bits, symmetric, a scale for a row or the tensor
 ``float-quantized``   float8 (``e4m3``), a scale for a row or for the whole tensor
 ``mxfp4-…``           ``e2m1`` in groups of 32 under scales that are powers of two
+``nvfp4-…``           ``e2m1`` in groups of 16 under float8 scales, which share a divisor
 ====================  =======================================================================
+
+A row's scale that is a power of two, or float8, is written for each of the row's groups.
 
 With zero points, transformers 5.24 with compressed-tensors 0.19 and 0.20 loads such files (the library's own
 too) only under ``CompressedTensorsConfig(dequantize=True)``: otherwise it expects the zero points unpacked.
@@ -28,7 +31,16 @@ from etude.models.packed.weight import Packed, Scheme
 
 NAME = "compressed-tensors"
 FP4 = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
-_PARTS = ("weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape")
+_PARTS = (
+    "weight",
+    "weight_packed",
+    "weight_scale",
+    "weight_global_scale",
+    "weight_zero_point",
+    "weight_shape",
+)
+_FP4_GROUPS = {"power-of-two": 32, "float8": 16}
+"""Consecutive inputs of a row under one scale, by how a scale is stored."""
 _EXPONENT_BIAS = 127
 _ROUNDED = {
     ("int", 8, "token", True, True): Numbers.whole(8),
@@ -48,12 +60,16 @@ def refusal(scheme: Scheme, shape: tuple[int, int]) -> str | None:
         return "rounds inputs by token as they come: to int8 before integers, to e4m3 before e4m3"
     if scheme.numbers == "int":
         return None if scheme.bits > 1 else "holds no single bits"
-    if scheme.numbers == "e4m3" and isinstance(scheme.group, str):
+    if scheme.numbers == "e4m3" and isinstance(scheme.group, str) and scheme.scales != "float8":
         return None
-    if (scheme.numbers, scheme.group, scheme.scales) == ("e2m1", 32, "power-of-two"):
-        return None
+    size = _FP4_GROUPS.get(scheme.scales)
+    if scheme.numbers == "e2m1" and size is not None and scheme.group in (size, "channel"):
+        return (
+            None if shape[1] % size == 0 else f"has groups of {size}, which do not divide {shape[1]} inputs"
+        )
     return (
-        f"holds e4m3 by channel or tensor, e2m1 in groups of 32 with power-of-two scales, and integers; "
+        f"holds e4m3 by channel or tensor, e2m1 in groups of 32 with power-of-two scales or of 16 with "
+        f"float8 scales, or by channel with such scales, and integers; "
         f"not {scheme.numbers} by {scheme.group} with {scheme.scales} scales"
     )
 
@@ -62,24 +78,27 @@ def configuration(schemes: Mapping[str, Scheme], left: Iterable[str]) -> dict[st
     """The ``quantization_config`` of a checkpoint in which the linear layers ``left`` are dense."""
     scheme = uniform(schemes)
     kind = _kind(scheme)
+    group = _FP4_GROUPS[scheme.scales] if scheme.numbers == "e2m1" else scheme.group
     weights: dict[str, Any] = {
         "num_bits": scheme.bits,
         "type": "int" if scheme.numbers == "int" else "float",
         "symmetric": scheme.zeros == "none",
-        "strategy": "group" if isinstance(scheme.group, int) else scheme.group,
-        "group_size": scheme.group if isinstance(scheme.group, int) else None,
+        "strategy": "group" if isinstance(group, int) else group,
+        "group_size": group if isinstance(group, int) else None,
         "dynamic": False,
         "actorder": None,
     }
     if kind.startswith("mxfp4"):
         weights["scale_dtype"] = "torch.uint8"
-    group = {"targets": ["Linear"], "weights": weights, "input_activations": _inputs(scheme), "format": kind}
+    if kind.startswith("nvfp4"):
+        weights |= {"strategy": "tensor_group", "scale_dtype": "torch.float8_e4m3fn"}
+    layers = {"targets": ["Linear"], "weights": weights, "input_activations": _inputs(scheme), "format": kind}
     return {
         "quant_method": NAME,
         "format": kind,
         "quantization_status": "compressed",
         "ignore": list(left),
-        "config_groups": {"group_0": group},
+        "config_groups": {"group_0": layers},
     }
 
 
@@ -88,12 +107,8 @@ def encode(weight: Packed, scheme: Scheme) -> dict[str, Tensor]:
     kind, codes = _kind(scheme), weight.codes()
     scale = weight.scale.to(precision(scheme.scales)).contiguous()
     scale = scale.reshape(-1) if scheme.group == "tensor" else scale
-    if kind.startswith("mxfp4"):
-        exponent = torch.frexp(weight.scale.float())[1] - 1 + _EXPONENT_BIAS
-        return {
-            "weight_packed": codes[:, ::2] | codes[:, 1::2] << 4,
-            "weight_scale": exponent.to(torch.uint8),
-        }
+    if scheme.numbers == "e2m1":
+        return {"weight_packed": codes[:, ::2] | codes[:, 1::2] << 4} | _fp4_scales(weight, scheme)
     if kind == "float-quantized":
         return {"weight": codes.view(torch.float8_e4m3fn), "weight_scale": scale}
     half = 2 ** (scheme.bits - 1)
@@ -131,9 +146,10 @@ def _decoded(parts: Mapping[str, Tensor], bits: int) -> Packed:
         return Packed.of(parts["weight"].view(torch.uint8), levels, scale)
     words = parts["weight_packed"]
     if words.dtype == torch.uint8:
-        exponent = scale.int() - _EXPONENT_BIAS
-        codes = torch.stack([words & 15, words >> 4], -1).reshape(len(words), -1)
-        return Packed.of(codes, torch.cat([FP4, -FP4]), torch.ones(exponent.shape).ldexp(exponent))
+        codes, levels = torch.stack([words & 15, words >> 4], -1).flatten(1), torch.cat([FP4, -FP4])
+        if "weight_global_scale" in parts:
+            return Packed.of(codes, levels / parts["weight_global_scale"].float(), scale)
+        return Packed.of(codes, levels, torch.ones(scale.shape).ldexp(scale.int() - _EXPONENT_BIAS))
     codes = unpacked(words, bits, int(parts["weight_shape"][1]))
     point = parts.get("weight_zero_point")
     if point is None:
@@ -159,6 +175,16 @@ def roundings(configuration: Mapping[str, Any], layers: Iterable[str]) -> dict[s
     return {layer: InputRounding(_ROUNDED[kind], "token") for layer in layers}
 
 
+def _fp4_scales(weight: Packed, scheme: Scheme) -> dict[str, Tensor]:
+    """What scales each group: an exponent; or a float8 number, and one by which all of these are divided."""
+    groups = weight.shape[1] // _FP4_GROUPS[scheme.scales]
+    scale = weight.scale.repeat_interleave(groups // weight.scale.shape[1], 1)
+    if scheme.scales == "float8":
+        return {"weight_scale": scale, "weight_global_scale": (FP4[-1] / weight.levels.max()).reshape(1)}
+    exponent = torch.frexp(scale.float())[1] - 1 + _EXPONENT_BIAS
+    return {"weight_scale": exponent.to(torch.uint8)}
+
+
 def _inputs(scheme: Scheme) -> dict[str, Any] | None:
     if scheme.inputs == "none":
         return None
@@ -168,7 +194,7 @@ def _inputs(scheme: Scheme) -> dict[str, Any] | None:
 
 def _kind(scheme: Scheme) -> str:
     if scheme.numbers == "e2m1":
-        return "mxfp4-pack-quantized"
+        return "nvfp4-pack-quantized" if scheme.scales == "float8" else "mxfp4-pack-quantized"
     if scheme.numbers != "int":
         return "float-quantized"
     as_bytes = scheme.bits == 8 and scheme.zeros == "none" and isinstance(scheme.group, str)

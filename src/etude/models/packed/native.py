@@ -6,7 +6,7 @@ A layer ``L`` of the checkpoint is stored as
 ``L.codes``     int32 ``[out, ceil(in * bits / 32)]``: one stream of bits a row, from the lowest up
 ``L.shape``     int64 ``[2]``: outputs and inputs
 ``L.levels``    float32 ``[2^bits]``: what the codes count
-``L.scale``     ``[rows, groups]``: float32, float16 or bfloat16; powers of two as uint8, ``2^(x - 127)``
+``L.scale``     ``[rows, groups]``: float32, float16, bfloat16, float8; powers of two as uint8, ``2^(x-127)``
 ``L.zero``      whole zeros: int32, one stream of bits a row, like the codes
 ``L.lowest``    other zeros: what level 0 stands for, ``-zero * scale``, in the precision of the scale
 ``L.index``     int32 ``[in]``: the group of each column, where groups are not consecutive columns

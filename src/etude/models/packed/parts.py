@@ -10,7 +10,12 @@ from torch import Tensor
 from etude.errors import InputError
 from etude.models.packed.weight import Scheme
 
-_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float8": torch.float8_e4m3fn,
+}
 
 
 def integer_levels(bits: int, *, symmetric: bool) -> Tensor:

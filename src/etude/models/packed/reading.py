@@ -95,7 +95,7 @@ class Packing:
             shape = _shape(known[name])
             if weight.shape != shape:
                 raise InputError("model", f"its packed layer {name} is {weight.shape}, not {shape}")
-            if not bool(weight.scale.isfinite().all()):
+            if not bool(weight.scale.float().isfinite().all()):
                 raise InputError("model", f"its packed layer {name} has scales that are not finite")
             if (known[name].bias is not None) != (name in self.biases):
                 raise InputError("model", f"its packed layer {name} has a bias too many or too few")

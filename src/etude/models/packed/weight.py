@@ -24,7 +24,7 @@ class Scheme:
         name that only Etude's own layout knows to keep.
     zeros : whether a group has a zero, and whether it is a whole level or any number.
     group : consecutive inputs of a row that share a scale, "channel" for a whole row, "tensor" for all.
-    scales : how a scale is stored: "float32", "float16", "bfloat16" or "power-of-two".
+    scales : how a scale is stored: "float32", "float16", "bfloat16", "power-of-two" or "float8" (E4M3).
     ordered : every column names its group, for groups are not consecutive columns.
     compensated : a low-rank product is added.
     divided : inputs are divided by numbers of their own before.

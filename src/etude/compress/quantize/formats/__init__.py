@@ -14,6 +14,7 @@ from etude.compress.quantize.awq import Awq
 from etude.compress.quantize.full_precision import FullPrecision
 from etude.compress.quantize.gptq import Gptq
 from etude.compress.quantize.grids import Floats
+from etude.compress.quantize.llm_fp4 import LlmFp4
 from etude.compress.quantize.quantized import Quantized
 from etude.compress.quantize.weights import WeightFormat
 from etude.errors import InputError
@@ -33,11 +34,14 @@ def check(name: Format, method: Any, model: nn.Module, tokenizer: Any) -> None:
     """Raise `InputError` if a format cannot hold what ``method`` makes of ``model``."""
     if name in ("dense", native.NAME) or isinstance(method, FullPrecision):
         return
-    if not isinstance(method, WeightFormat):
+    if isinstance(method, LlmFp4):
+        scheme = _searched(name, method)
+    elif isinstance(method, WeightFormat):
+        scheme = scheme_of(method)
+    else:
         raise InputError(
             "format", f"{name} holds one grid for all layers, which {method.name} does not keep to"
         )
-    scheme = scheme_of(method)
     if isinstance(method, Awq):
         scheme = replace(scheme, divided=method.divides(model))
     refusal_of = gguf_blocks.refusal if name == gguf_file.NAME else LAYOUTS[name].refusal
@@ -97,6 +101,15 @@ def write(name: Format, model: Any, tokenizer: Any, stored: Mapping[str, Quantiz
         gguf_file.write(model, tokenizer, layers, folder)
     else:
         write_packed(model, tokenizer, layers, LAYOUTS[name], folder)
+
+
+def _searched(name: Format, method: LlmFp4) -> Scheme:
+    """How LLM-FP4 stores the weights of a layer, if a format beside Etude's own can hold what it makes."""
+    if method.numbers == "search":
+        raise InputError("numbers", f"search is free in every layer, {name} holds one format; name it: e2m1")
+    if method.activations != "none":
+        raise InputError("activations", f"{name} has no ranges of inputs that were searched; set none")
+    return Scheme(bits=method.bits, numbers=method.numbers, group="channel", scales=method.scales)
 
 
 def _inputs_of(method: WeightFormat) -> Inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from etude.compress.quantize.grids.base import Range
-from etude.compress.quantize.grids.scales import SCALE_BITS, Scales, stored
+from etude.compress.quantize.grids.scales import LARGEST_FLOAT8, SCALE_BITS, Scales, stored
 from etude.errors import InputError
 from etude.method import check_fields
 from etude.models.numbers import float_steps
@@ -128,6 +128,25 @@ class Floats:
             level[top] = torch.where(mantissa == 0, sign * torch.inf, torch.nan)[top].double()
         levels: Tensor = level.float()
         return levels
+
+    def over(self, x: Tensor) -> Floats:
+        """The grid for a whole tensor: where scales are float8, with a bias that makes them reach all of it.
+
+        That is NVFP4's scale of a tensor: here the power of two under which the largest group's scale lies
+        in the upper octave of float8, above 224, so that it costs no rounding. Other grids are as they are.
+
+        Examples
+        --------
+        >>> weight = torch.tensor([[0.03, 0.01], [0.002, 0.001]])
+        >>> grid = Floats.named("e2m1", scales="float8").over(weight)
+        >>> grid.bias, grid.fit(weight).scale.flatten()
+        (17.0, tensor([320.,  22.]))
+        """
+        if self.scales != "float8":
+            return self
+        peak = x.abs().amax()
+        octaves = torch.frexp(LARGEST_FLOAT8 * self.largest / torch.where(peak > 0, peak, 1.0))[1] - 1
+        return replace(self, bias=self.exponent_bias + int(octaves))
 
     def fit(self, groups: Tensor, shrink: float = 1.0) -> Range:
         """The scale that puts ``shrink`` times each group's largest magnitude on the largest level."""

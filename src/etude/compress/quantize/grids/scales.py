@@ -7,12 +7,24 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Scales = Literal["float32", "float16", "bfloat16", "power-of-two"]
-SCALE_BITS: dict[Scales, int] = {"float32": 32, "float16": 16, "bfloat16": 16, "power-of-two": 8}
+Scales = Literal["float32", "float16", "bfloat16", "power-of-two", "float8"]
+SCALE_BITS: dict[Scales, int] = {
+    "float32": 32,
+    "float16": 16,
+    "bfloat16": 16,
+    "power-of-two": 8,
+    "float8": 8,
+}
 Rounding = Literal["ceil", "floor", "nearest"]
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float8": torch.float8_e4m3fn,
+}
 _SMALLEST, _LARGEST = 2.0**-24, 65504.0
-"""The ends of float16; kept for every storage, so that a scale can be written in any format."""
+"""The ends of float16; kept for all but float8, so that a scale can be written in any format."""
+SMALLEST_FLOAT8, LARGEST_FLOAT8 = 2.0**-9, 448.0
 
 
 def stored(scale: Tensor, how: Scales) -> Tensor:
@@ -21,14 +33,16 @@ def stored(scale: Tensor, how: Scales) -> Tensor:
     Parameters
     ----------
     scale : any shape; may be negative.
-    how : the storage. ``"power-of-two"`` rounds the magnitude up, so that nothing is clipped.
+    how : the storage. ``"power-of-two"`` rounds the magnitude up, so that nothing is clipped; ``"float8"``
+        (E4M3) reaches from 2^-9 to 448 only, so that a grid has to be fitted to it (`Floats.over`).
 
     Examples
     --------
     >>> stored(torch.tensor([0.3, 0.0, 1e-9]), "power-of-two")
     tensor([5.0000e-01, 1.0000e+00, 5.9605e-08])
     """
-    magnitude = scale.abs().clamp(_SMALLEST, _LARGEST)
+    ends = (SMALLEST_FLOAT8, LARGEST_FLOAT8) if how == "float8" else (_SMALLEST, _LARGEST)
+    magnitude = scale.abs().clamp(*ends)
     rounded = power_of_two(magnitude) if how == "power-of-two" else magnitude.to(_DTYPES[how]).float()
     return torch.where(scale == 0, 1.0, rounded.copysign(scale))
 
