@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +21,14 @@ import pytest
 
 from etude.errors import InputError
 from etude.search.collection import Document
+from etude.search.rerank import FirstStage
+from etude.search.rerank.reranking import Asked, Ranking, Reranker
 from etude.search.retrieve import BM25
 from etude.search.retrieve.index import Index, open_index
 from etude.search.retrieve.manifest import MANIFEST
 from etude.site import live as live_module
 from etude.site.guard import Limits
+from etude.site.reranking import Reranking
 from etude.site.search import application
 from etude.site.server import Server
 
@@ -41,10 +44,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def served(folder: Path, limits: Limits = QUICK, token: str = "", threads: int = 1) -> Iterator[httpx.Client]:
+def served(folder: Path, limits: Limits = QUICK, **settings: Any) -> Iterator[httpx.Client]:
     """A client of a running server."""
     server = Server(
-        application(folder, limits=limits, token=token, threads=threads),
+        application(folder, limits=limits, **settings),
         host="127.0.0.1",
         port=0,
         seconds=limits.seconds,
@@ -119,7 +122,7 @@ def test_answers_as_the_index_does(folder: Path) -> None:
         assert (info["method"], info["documents"], info["limits"]["k"]) == ("bm25", 20, 10)
         paths = client.get("/openapi.json").json()["paths"]
         assert set(paths) == {"/search", "/health", "/info"}
-        assert {p["name"] for p in paths["/search"]["get"]["parameters"]} == {"q", "k", "texts"}
+        assert {p["name"] for p in paths["/search"]["get"]["parameters"]} == {"q", "k", "texts", "rerank"}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +150,64 @@ def test_refuses(running: httpx.Client, status: int, ask: Callable[[httpx.Client
     refused = ask(running)
     assert refused.status_code == status, refused.text
     assert ids(running.get("/search", params={"q": "wing3", "k": 1}).json()) == ["d3"]
+
+
+class Backwards:
+    """An engine that likes best what was found last; questions that say so, slowly."""
+
+    fingerprint = ""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def rank(self, asked: Sequence[Asked]) -> Sequence[Ranking]:
+        for question, _ in asked:
+            self.seen.append(question)
+            time.sleep(0.5 * question.startswith("slow"))
+        return [Ranking([float(place) for place in range(len(documents))]) for _, documents in asked]
+
+    def save(self, folder: Path) -> None:
+        """Nothing was learnt."""
+
+
+def backwards(depth: int = 5) -> Reranking:
+    return Reranking(Reranker(FirstStage(), Backwards()), depth)
+
+
+def test_reranks_if_asked_to(folder: Path) -> None:
+    with served(folder, reranking=backwards()) as client:
+        plain = client.get("/search", params={"q": "bird", "k": 5}).json()
+        ranked = client.get("/search", params={"q": "bird", "k": 2, "rerank": True}).json()
+        assert ids(ranked) == ids(plain)[:2:-1]
+        assert [hit["score"] for hit in ranked["hits"]] == [4.0, 3.0]
+        assert ranked["hits"][0]["text"] is None
+        asked = {"questions": ["wing7", "nothing of that"], "k": 1, "texts": True, "rerank": True}
+        several = client.post("/search", json=asked).json()["results"]
+        assert [ids(each) for each in several] == [["d7"], []]
+        assert several[0]["hits"][0]["text"] == BIRDS[7].text
+        assert client.get("/info").json()["reranker"] == "first-stage"
+        refused = client.get("/search", params={"q": "bird", "k": 6, "rerank": True})
+        assert (refused.status_code, refused.json()["detail"][:2]) == (422, "k:")
+
+
+def test_without_a_reranker_nobody_gets_one(running: httpx.Client) -> None:
+    refused = running.get("/search", params={"q": "bird", "rerank": True})
+    assert (refused.status_code, refused.json()["detail"][:7]) == (422, "rerank:")
+    assert running.get("/info").json()["reranker"] == ""
+
+
+def test_slow_reranking_is_given_up_and_others_do_not_wait_for_it(folder: Path) -> None:
+    reranking = backwards(depth=10)
+    with served(folder, Limits(seconds=0.3), reranking=reranking) as client, ThreadPoolExecutor(4) as pool:
+        words = [f"slow bird {number}" for number in range(4)]
+        asked = [pool.submit(client.get, "/search", params={"q": q, "rerank": True}) for q in words]
+        until(lambda: bool(reranking.reranker.engine.seen))
+        begin = time.monotonic()
+        assert client.get("/search", params={"q": "wing3"}).status_code == 200
+        assert time.monotonic() - begin < 0.3
+        assert [answer.result().status_code for answer in asked] == [503] * 4
+        until(lambda: client.get("/search", params={"q": "bird", "rerank": True}).status_code == 200)
+        assert len([q for q in reranking.reranker.engine.seen if q.startswith("slow")]) == 1
 
 
 def test_token(folder: Path) -> None:

@@ -39,7 +39,7 @@ def ask(
 
     with shown():
         opened = open_index(index)
-        reranker = _reranker(rerank) if rerank else None
+        reranker = reranker_of(rerank) if rerank else None
         start = time.perf_counter()
         found = answer(opened, question, k, reranker, depth)
         seconds = time.perf_counter() - start
@@ -49,8 +49,8 @@ def ask(
         _show(found, question, seconds)
 
 
-def _reranker(name: str) -> Reranker:
-    """A reranker as it is by default, or as it was saved."""
+def reranker_of(name: str) -> Reranker:
+    """A reranker by name, as it is by default; or by folder, as it was saved."""
     from etude.search.rerank.reranking import MANIFEST, load_reranker
 
     if (Path(name).expanduser() / MANIFEST).is_file():

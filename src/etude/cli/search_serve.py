@@ -30,6 +30,15 @@ def search_serve(
         Parameter(help="that requests must give [default: $ETUDE_TOKEN]", group=WHERE, show_default=False),
     ] = "",
     threads: Annotated[int, whole("threads that search, each with its own encoder", 1, WHERE)] = 1,
+    rerank: Annotated[
+        str,
+        Parameter(
+            help="reranker that a request may ask for: a name, or folder of one that was saved",
+            group=WHERE,
+            show_default=False,
+        ),
+    ] = "",
+    depth: Annotated[int, whole("documents of a question that are reranked", 1, LIMITS)] = 20,
     k: Annotated[int, whole("documents a question, at most", 1, LIMITS)] = 1000,
     question: Annotated[int, whole("characters of a question, at most", 1, LIMITS)] = 1000,
     batch: Annotated[int, whole("questions a request, at most", 1, LIMITS)] = 64,
@@ -48,14 +57,17 @@ def search_serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError("search-serve", f'needs {error.name}: pip install "etude[serve]"') from error
+    from etude.cli.ask import reranker_of
     from etude.site.guard import Limits
+    from etude.site.reranking import Reranking
     from etude.site.search import application
     from etude.site.server import Server, check_host
 
     token = token or os.environ.get("ETUDE_TOKEN", "")
     check_host(host, token)
     limits = Limits(k=k, question=question, batch=batch, concurrency=concurrency, rate=rate, seconds=seconds)
-    app = application(index, limits=limits, token=token, threads=threads)
+    reranking = Reranking(reranker_of(rerank), depth) if rerank else None
+    app = application(index, limits=limits, token=token, threads=threads, reranking=reranking)
     server = Server(app, host=host, port=port, token=token, seconds=seconds, connections=4 * concurrency)
     console().print(f"http://{host}:{server.port}/docs describes the service; Ctrl-C ends it", markup=False)
     with suppress(KeyboardInterrupt):  # uvicorn has answered what was under way
