@@ -1,4 +1,4 @@
-"""A reranker as a server holds it: in a thread of its own, so that nobody waits for it who asks without it."""
+"""A reranker as a server holds it: in a thread of its own, so that nobody waits who asks without it."""
 
 from __future__ import annotations
 
