@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import etude
 from etude import InputError
 from etude.engine.run import RunFailed
+from etude.engine.store import Store
 from etude.method import method
 
 
@@ -42,6 +45,15 @@ def test_a_field_that_is_also_an_input_is_refused() -> None:
 
     with pytest.raises(InputError, match="toy-both: its field size is an input of toy too"):
         etude.run(Both())
+
+
+@pytest.mark.parametrize("as_given", [Path, str, Store])
+def test_a_store_is_given_itself_or_by_its_file(tmp_path: Path, as_given: Callable[[Path], Any]) -> None:
+    file = tmp_path / "runs.db"
+    record = etude.run("toy-mean", size=10, store=as_given(file))
+    etude.compare(["toy-median"], seeds=1, jobs=1, size=10, store=as_given(file))
+    assert Store(file).get(record.key) == record
+    assert {each.method for each in Store(file).records()} >= {"toy-mean", "toy-median"}
 
 
 def test_a_failure_carries_its_record() -> None:

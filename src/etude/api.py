@@ -27,7 +27,7 @@ def run(
     *,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
-    store: Store | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
     **values: Any,
 ) -> Record:
     """Run one method once and keep the record and what it made.
@@ -37,7 +37,7 @@ def run(
     method : a name from `etude.methods`, or an instance of a method.
     seed : of all random numbers.
     out : a new folder for the artifact; None for a place in the store.
-    store : where the record goes; None for the user's own.
+    store : where the record goes, a store or the file or URL of one; None for the user's own.
     values : the task's inputs (for pruning ``model``, ``data``, ...) and the method's fields.
 
     Raises
@@ -60,7 +60,7 @@ def run(
             next(iter(settings)), f"is set in the instance of {cls.name} already; give its name instead"
         )
     instance = build(cls, settings) if isinstance(method, str) else method
-    return engine.run(instance, task, build(task.inputs, inputs), seed=seed, store=store, out=out)
+    return engine.run(instance, task, build(task.inputs, inputs), seed=seed, store=_opened(store), out=out)
 
 
 def compare(
@@ -71,7 +71,7 @@ def compare(
     settings: Settings | None = None,
     baselines: bool = True,
     out: str | os.PathLike[str] | None = None,
-    store: Store | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
     jobs: int | None = None,
     keep: Literal["first", "all", "none"] = "first",
     fresh: bool = False,
@@ -90,7 +90,7 @@ def compare(
         field, ``{"flap.ratio": [0.2]}`` for one; several make a grid. Values may be text.
     baselines : whether to add the task's baselines.
     out : a folder for the report; None for none.
-    store : where records go; None for the user's own.
+    store : where records go, a store or the file or URL of one; None for the user's own.
     jobs : worker processes; None for one a core.
     keep : of which seeds to keep what the methods made.
     fresh : run again what the store holds.
@@ -118,7 +118,7 @@ def compare(
         frame,
         build(frame.inputs, inputs),
         seeds=range(seeds) if isinstance(seeds, int) else seeds,
-        store=store,
+        store=_opened(store),
         jobs=jobs,
         keep=keep,
         fresh=fresh,
@@ -135,7 +135,7 @@ def compare(
 def claim(
     slug: str,
     *,
-    store: Store | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
     jobs: int | None = None,
     fresh: bool = False,
     **inputs: Any,
@@ -145,7 +145,7 @@ def claim(
     Parameters
     ----------
     slug : of the paper.
-    store : where records go; None for the user's own.
+    store : where records go, a store or the file or URL of one; None for the user's own.
     jobs : worker processes; None for one a core.
     fresh : run again what the store holds.
     inputs : what to change in the inputs that the claim states, such as ``model``.
@@ -161,7 +161,16 @@ def claim(
     """
     from etude.engine.claim import check
 
-    return check(find_claim(slug), store=store, jobs=jobs, fresh=fresh, inputs=inputs)
+    return check(find_claim(slug), store=_opened(store), jobs=jobs, fresh=fresh, inputs=inputs)
+
+
+def _opened(store: Store | str | os.PathLike[str] | None) -> Store | None:
+    """The store that a file or URL names; a store as it is."""
+    if not isinstance(store, (str, os.PathLike)):
+        return store
+    from etude.engine.store import Store
+
+    return Store(store)
 
 
 def find_claim(slug: str) -> Any:
