@@ -1,5 +1,7 @@
 """What enters linear layers, rounded to a few bits: put on a model, taken off, saved beside its weights.
 
+What attention multiplies is rounded likewise, once its products are open (`etude.models.products`).
+
 The numbers are rounded in float32 to those that the bits stand for, which is what a kernel for so many bits
 computes with, but for the order of its sums. Rounding sits in front of a layer as a hook, so that the layer
 itself, its parameters and its name stay as they are.
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from etude.errors import InputError
-from etude.models import checkpoint
+from etude.models import checkpoint, products
 from etude.models.numbers import Numbers
 
 SCHEMES = "etude_inputs.json"
@@ -176,6 +178,9 @@ def attach(model: nn.Module, folder: Path) -> None:
     InputError : if a layer is not there, or the files are damaged.
     """
     roundings = read(folder)
+    attentions = products.owners(roundings)
+    if attentions:
+        products.open_products(model, [name for name in attentions if name in dict(model.named_modules())])
     known = dict(model.named_modules()) if roundings else {}
     for name in roundings:
         if name not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from etude import models
 from etude.compress.quantize import LlmFp4
 from etude.compress.quantize.activation_format import float_numbers
 from etude.compress.quantize.float_search import (
@@ -23,13 +25,16 @@ from etude.compress.quantize.float_search import (
     scaled,
 )
 from etude.compress.quantize.grids import Floats, Integers, Range
+from etude.compress.quantize.product_search import ProductSearch, rounded, unpadded
 from etude.errors import InputError
 from etude.models import inputs
 from etude.models.blocks import block_linears
+from etude.models.products import operands
 
 from .models import correlated, llama, logits, random, tokens
 
 QUICK: dict[str, Any] = {"rounds": 1, "stride": 32, "judged": 64}
+EIGHT: dict[str, Any] = {"bits": 8, "numbers": "e3m4", "activation_bits": 8, "activations": "e3m4"}
 THOROUGH: dict[str, Any] = {"rounds": 3, "stride": 8, "judged": 64}
 
 
@@ -215,6 +220,11 @@ def test_quantised_one_after_the_other() -> None:
         ("activations", {"activations": "fp4"}),
         ("activation_bits", {"activations": "e4m3"}),
         ("feed", {"shift": "weights", "feed": "linear"}),
+        ("products", {"products": "fp4"}),
+        ("activation_bits", {"products": "e4m3"}),
+        ("products", {"products": "search", "feed": "linear"}),
+        ("products", {"products": "search", "shift": "exponents"}),
+        ("scales", {"scales": "float8", "shift": "exponents"}),
     ],
 )
 def test_what_does_not_go_together_is_refused(field: str, settings: dict[str, Any]) -> None:
@@ -227,3 +237,55 @@ def test_weights_alone() -> None:
     model = llama()
     assert len(LlmFp4(**QUICK, activations="none").quantize(model, tokens())) == 14
     assert inputs.installed(model) == {}
+
+
+def _operands() -> tuple[Tensor, Tensor]:
+    return (random(2, 3, 12, 12) * 2).softmax(-1), random(2, 3, 12, 8, seed=1) * torch.arange(1, 9)
+
+
+def test_products_are_searched_to_less_than_any_format_loses_at_its_extremes() -> None:
+    left, right = _operands()
+    one, other = ProductSearch(left, right, formats(4), stride=1).run(rounds=3)
+    found = (rounded(left, one) @ rounded(right, other) - left @ right).square().sum()
+    torch.testing.assert_close(float(found), other.error, rtol=1e-3, atol=0.0)
+    for grid in formats(4):
+        numbers = float_numbers(grid)
+        plain = [numbers.round(x, *numbers.fit(x.flatten())) for x in (left, right)]
+        assert float(found) < float((plain[0] @ plain[1] - left @ right).square().sum())
+    coarse = ProductSearch(left, right, formats(4), stride=8).run(rounds=3)
+    assert coarse[1].error <= 1.1 * other.error
+
+
+def test_products_of_padding_are_not_judged() -> None:
+    left, right = _operands()
+    mask = torch.ones(2, 12, dtype=torch.long)
+    mask[1, 7:] = 0
+    left = left.clone()
+    left[1, :, :, 7:] = 0  # what a mask does to probabilities
+    wild = right.clone()
+    wild[1, :, 7:] = 1e3
+    searches = [
+        ProductSearch(unpadded(left, mask), unpadded(values, mask), formats(4), 8) for values in (right, wild)
+    ]
+    (one, other), (again, still) = (search.run(2) for search in searches)
+    assert torch.equal(one.scale, again.scale) and torch.equal(other.scale, still.scale)
+
+
+@pytest.mark.parametrize("name", ["nano-bert", "nano-vit"])
+def test_products_of_encoders_are_rounded_and_come_back(name: str, tmp_path: Path) -> None:
+    model, _ = models.load(name)
+    draw = torch.Generator().manual_seed(0)
+    text = {"input_ids": torch.randint(5, 4096, (4, 16), generator=draw)}
+    images = {"pixel_values": torch.randn(4, 3, 32, 32, generator=draw)}
+    calibration = text if name == "nano-bert" else images
+    with torch.no_grad():
+        before = model(**calibration).logits
+        method = LlmFp4(**QUICK, **EIGHT, products="search")
+        stored = method.quantize(model, calibration)
+        found = model(**calibration).logits
+        roundings = inputs.installed(model)
+        assert len(operands(model)) == 16 and roundings.keys() == stored.keys() | set(operands(model))
+        assert all(roundings[operand].scale.ndim == 0 for operand in operands(model))  # type: ignore[union-attr]
+        assert 0 < float((found - before).norm() / before.norm()) < 0.1
+        models.save(model, None, tmp_path / "model")
+        assert torch.equal(models.load(tmp_path / "model")[0](**calibration).logits, found)

@@ -115,7 +115,7 @@ class FloatSearch:
         A round searches the biases of the weights in each format with the inputs rounded as chosen so far,
         then those of the inputs with the weights rounded so, and only then takes the best formats.
         """
-        peak = _above_zero(self.peak.max())
+        peak = above_zero(self.peak.max())
         inputs = {grid: self.input_choice(grid, bias_of(grid, peak)) for grid in self.input_formats}
         weight, given = middle(self.weight_formats), middle(self.input_formats) if inputs else None
         for _ in range(rounds):
@@ -138,7 +138,7 @@ class FloatSearch:
 
     def best_weight(self, grid: Floats, x: Tensor) -> Choice:
         """The bias of each row under which the output errs least, given rounded inputs ``[tokens, in]``."""
-        start = bias_of(grid, _above_zero(self.weight.abs().amax(1, keepdim=True)))
+        start = bias_of(grid, above_zero(self.weight.abs().amax(1, keepdim=True)))
         target = self.x @ self.weight.T
         gram, cross = x.T @ x, (x.T @ target).T
         constant = target.square().sum(0)
@@ -155,7 +155,7 @@ class FloatSearch:
 
     def best_inputs(self, grid: Floats, weight: Tensor) -> Choice:
         """The tensor's bias under which the output errs least, given a rounded weight ``[out, in]``."""
-        start = bias_of(grid, _above_zero(self.peak.max()))
+        start = bias_of(grid, above_zero(self.peak.max()))
         target = self.x @ self.weight.T
         gram, cross = weight.T @ weight, target @ weight
         factors, one = candidates()
@@ -221,5 +221,6 @@ def rounding(choice: Choice) -> InputRounding:
     return InputRounding(float_numbers(choice.grid), "tensor", choice.scale)
 
 
-def _above_zero(peak: Tensor) -> Tensor:
+def above_zero(peak: Tensor) -> Tensor:
+    """A peak; 1 where there is none."""
     return torch.where(peak > 0, peak, 1.0)

@@ -15,12 +15,14 @@ from etude.compress.quantize.activations import FirstCalls
 from etude.compress.quantize.float_search import Choice, FloatSearch, formats, rounding
 from etude.compress.quantize.folding import Fold, find_folds
 from etude.compress.quantize.grids import Floats, Range, Scales
+from etude.compress.quantize.product_search import search_products
 from etude.compress.quantize.quantized import Quantized
 from etude.errors import InputError
 from etude.method import method
 from etude.models import inputs
 from etude.models.blocks import Block, Linear, find_blocks, walk
 from etude.models.calibration import check_calibration
+from etude.models.products import attentions, open_products
 from etude.models.stats import Extremes
 
 Wide = Annotated[int, at.Interval(ge=3, le=8)]
@@ -46,6 +48,9 @@ class LlmFp4:
     activation_bits : of an input, likewise.
     numbers : format of the weights, such as "e2m1", or "search" for the best of each layer.
     activations : format of the inputs, likewise; or "none" to leave them as they are.
+    products : format of what attention multiplies, queries by keys and probabilities by values, of
+        ``activation_bits`` too: "none", as in the paper's runs of LLaMA; "search" for those of BERT and ViT.
+        Each operand of each layer has a bias of its own, and no shifts.
     shift : what becomes of ``k``: "none", there is none (the paper's baseline); "inputs", each feature is
         rounded under a range of its own, as in the authors' code; "exponents", ``2^-k`` goes into the
         exponents of the rounded weights and ``2^k`` into the operator before, which computes the same;
@@ -53,7 +58,7 @@ class LlmFp4:
         can take ``2^k``, and where values serve several queries, it is as with "inputs".
     rounds : of the search.
     stride : try every stride-th factor of a bias first and then around the best; 1 to try all 101.
-    judged : tokens, at most, on which the layer's output is compared.
+    judged : tokens, at most, on which the layer's output is compared; products on as many, at least.
     feed : what the model is like in front of a layer when its input is measured: "dense" (nothing quantised,
         as in the authors' runs), "linear" (everything before it quantised).
     scales : how the scale of a row is stored: "float32", "float16", "bfloat16", "power-of-two" or "float8".
@@ -62,7 +67,8 @@ class LlmFp4:
     Raises
     ------
     InputError : if a field is out of range, a format has another number of bits, shifts are to be folded
-        into a model that is measured while it is quantised, or the calibration does not fit the model.
+        into a model that is measured while it is quantised, products are to be rounded where shifts are
+        folded or inputs measured so, attention cannot be opened, or the calibration does not fit the model.
 
     Examples
     --------
@@ -83,6 +89,7 @@ class LlmFp4:
     activation_bits: Wide = 4
     numbers: str = "search"
     activations: str = "search"
+    products: str = "none"
     shift: Literal["none", "inputs", "exponents", "weights"] = "inputs"
     rounds: Annotated[int, at.Ge(1)] = 3
     stride: Annotated[int, at.Interval(ge=1, le=100)] = 8
@@ -93,14 +100,22 @@ class LlmFp4:
     def __post_init__(self) -> None:
         _formats("numbers", self.numbers, "bits", self.bits)
         _formats("activations", self.activations, "activation_bits", self.activation_bits)
-        if self.feed != "dense" and self.shift in ("exponents", "weights"):
+        _formats("products", self.products, "activation_bits", self.activation_bits)
+        folds = self.shift in ("exponents", "weights")
+        if self.products != "none" and (folds or self.feed != "dense"):
+            raise InputError(
+                "products", "are measured before anything changes: with feed dense, shift inputs"
+            )
+        if self.feed != "dense" and folds:
             raise InputError("feed", f"shift {self.shift} folds into what was measured already; take dense")
-        if self.scales == "float8" and self.shift in ("exponents", "weights"):
+        if self.scales == "float8" and folds:
             raise InputError("scales", f"float8 does not reach as far as shift {self.shift} moves a scale")
 
     def check(self, model: nn.Module) -> None:
-        """Raise `InputError` if ``model`` has no blocks."""
+        """Raise `InputError` if ``model`` has no blocks, or an attention that would have to be opened."""
         find_blocks(model)
+        if self.products != "none":
+            attentions(model)
 
     def quantize(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> dict[str, Quantized]:
         """Quantise ``model`` in place, with the inputs of its layers measured over ``calibration``.
@@ -111,7 +126,9 @@ class LlmFp4:
         check_calibration(model, calibration)
         name, blocks = find_blocks(model)
         found: dict[str, Quantized] = {}
-        calls = FirstCalls(calibration, tokens=1)
+        if self.products != "none":
+            open_products(model, attentions(model))
+        calls = FirstCalls(calibration, tokens=1 if self.products == "none" else self.judged)
         with torch.no_grad(), calls.of(blocks):
             measure = _sample(calibration, self.judged)
             for block in walk(model, calibration, measure=measure, feed=self.feed, chunk=calls.chunk):
@@ -121,6 +138,8 @@ class LlmFp4:
 
     def visit(self, block: Block, calls: FirstCalls) -> dict[str, Quantized]:
         """Quantise the layers of a block that were measured; returns what is stored, by name in the block."""
+        if self.products != "none":
+            self.round_products(block.module, calls)
         folds: Sequence[Fold] = ()
         if self.shift in ("exponents", "weights"):
             folds = [fold for fold in find_folds(block.module, calls.take(block.module)) if not fold.repeats]
@@ -147,6 +166,12 @@ class LlmFp4:
                 stored[fold.source] = _magnified(stored[fold.source], fold.rows, back)
             _listen(block.module, layers, Choice(given.grid, (given.scale / back)[0]))
         return stored
+
+    def round_products(self, block: nn.Module, calls: FirstCalls) -> None:
+        """Let the attentions of a block, which is as it was, round what they multiply."""
+        tried = _formats("products", self.products, "activation_bits", self.activation_bits)
+        found = search_products(block, calls.take(block), calls.mask, tried, self.rounds, self.stride)
+        inputs.install(block, {name: rounding(choice) for name, choice in found.items()})
 
     def search(self, layers: Sequence[Linear]) -> FloatSearch:
         """The search for layers that read one input."""
@@ -197,7 +222,7 @@ def _formats(field: str, name: str, bits_field: str, bits: int, scales: Scales =
     """The formats that are tried; none for "none"."""
     if name == "search":
         return formats(bits, scales)
-    if name == "none" and field == "activations":
+    if name == "none" and field != "numbers":
         return []
     try:
         named = Floats.named(name)
