@@ -129,6 +129,11 @@ def _what_it_is(folder: Path) -> str:
     pickles = [name for name in names if name.endswith(PICKLES)]
     ggufs = [name for name in names if name.endswith(".gguf")]
     others = [name for name in names if name.endswith(".safetensors")]
+    if "adapter_config.json" in names and _is_packed(folder.parent):
+        return (
+            f"it holds the products of the quantised model {folder.parent}: load that one, which adds them; "
+            "merged into it they would lose its grid"
+        )
     if "adapter_config.json" in names:
         return "it holds an adapter: merge it into its model first (peft's merge_and_unload)"
     if pickles:
@@ -138,6 +143,11 @@ def _what_it_is(folder: Path) -> str:
     if others:
         return f"it holds {others[0]}: rename the weights to {WEIGHTS}"
     return "give a folder written by save_pretrained, or a .gguf file"
+
+
+def _is_packed(folder: Path) -> bool:
+    """Whether a folder holds a quantised checkpoint."""
+    return (folder / CONFIG).is_file() and bool(read_config(folder).get("quantization_config"))
 
 
 def _auto_class(folder: Path) -> str:

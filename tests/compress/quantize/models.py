@@ -42,9 +42,9 @@ def logits(model: nn.Module) -> Tensor:
         return found
 
 
-def llama(kv_heads: int = 2, hidden: int = 32, **extra: Any) -> Any:
+def llama(kv_heads: int = 2, hidden: int = 32, vocabulary: int = VOCABULARY, **extra: Any) -> Any:
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=hidden, intermediate_size=64, num_hidden_layers=2,
+        vocab_size=vocabulary, hidden_size=hidden, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=kv_heads, max_position_embeddings=32, **extra,
     )  # fmt: skip
     return _lively(LlamaForCausalLM, config)

@@ -16,7 +16,16 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from etude.compress.quantize import AdaRound, Brecq, FlexRound, Lsq, LsqPlus, Rtn, Stochastic
+from etude.compress.quantize import (
+    AdaRound,
+    Brecq,
+    FlexRound,
+    Lsq,
+    LsqPlus,
+    Rtn,
+    Stochastic,
+    ZqLocal,
+)
 from etude.compress.quantize.brecq import fisher
 from etude.compress.quantize.learned_inputs import LearnedInputs, least_squares
 from etude.compress.quantize.reconstruction import Unit, layers, mixed, shuffled, units
@@ -37,6 +46,7 @@ METHODS = [
     Brecq(lr=3e-2, batch=2, **QUICK),
     Lsq(lr=3e-3, **QUICK),
     LsqPlus(lr=3e-3, **QUICK),
+    ZqLocal(lr=3e-3, **QUICK),
 ]
 
 

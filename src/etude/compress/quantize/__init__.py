@@ -16,6 +16,8 @@ from etude.compress.quantize.smoothquant import SmoothQuant
 from etude.compress.quantize.stochastic import Stochastic
 from etude.compress.quantize.zeroquant import ZeroQuant
 from etude.compress.quantize.zeroquant_fp import ZeroQuantFP
+from etude.compress.quantize.zq_global import ZqGlobal
+from etude.compress.quantize.zq_local import ZqLocal
 
 __all__ = [
     "AdaRound",
@@ -34,4 +36,6 @@ __all__ = [
     "Stochastic",
     "ZeroQuant",
     "ZeroQuantFP",
+    "ZqGlobal",
+    "ZqLocal",
 ]

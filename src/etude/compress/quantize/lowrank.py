@@ -45,21 +45,28 @@ class LowRank:
         return numbers * 16 if self.factors == "float16" else numbers * 8 + rows * 16
 
 
-def compensate(error: Tensor, rank: int, factors: Factors = "float16") -> LowRank:
+def compensate(
+    error: Tensor, rank: int, factors: Factors = "float16", *, inputs: Tensor | None = None
+) -> LowRank:
     """The best approximation of a quantisation error by a product of rank ``rank``.
 
     ``E = U S V^T`` gives ``left = U_m S_m^(1/2)`` and ``right = S_m^(1/2) V_m^T``: the balanced split
-    lets both factors be stored in 8 bits.
+    lets both factors be stored in 8 bits. What is left is least over the weights or, if it is known how
+    inputs go together, over outputs: with ``R R^T`` the inputs' second moments ``E R`` is decomposed, and
+    ``R^-1`` put behind ``V_m^T`` (not in the paper).
 
     Parameters
     ----------
     error : the weight minus its quantised form, ``[out, in]``.
     rank : at most ``min(out, in)``; more is the same as that.
     factors : how the factors are stored; they are rounded accordingly.
+    inputs : ``R^-1``, upper triangular ``[in, in]``, as from `etude.compress.hessian.inverse_factor`; None
+        for the error of the weights.
 
     Returns
     -------
-    LowRank : its product leaves ``sum_{k > rank} s_k^2`` of the squared error, but for its rounding.
+    LowRank : its product leaves ``sum_{k > rank} s_k^2`` of the squared error (of ``E``, or of ``E R``), but
+        for its rounding.
 
     Examples
     --------
@@ -74,11 +81,15 @@ def compensate(error: Tensor, rank: int, factors: Factors = "float16") -> LowRan
     Compensation", AAAI 2024, sec. 5. arXiv:2303.08302.
     """
     rank = min(rank, *error.shape)
+    if inputs is not None:
+        error = torch.linalg.solve_triangular(inputs, error, upper=True, left=False)
     if error.shape[0] > error.shape[1]:
         right, left = _halves(error.T, rank)
         right, left = right.T, left.T
     else:
         left, right = _halves(error, rank)
+    if inputs is not None:
+        left, right = _balanced(left, right @ inputs)
     return LowRank(_stored(left, factors), _stored(right, factors), factors)
 
 
@@ -89,6 +100,13 @@ def _halves(error: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     strengths = projected.norm(dim=1)
     root = strengths.sqrt()
     return directions * root, projected / torch.where(root > 0, root, 1.0)[:, None]
+
+
+def _balanced(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """The same product with columns of ``left`` as long as the rows of ``right``."""
+    long, wide = left.norm(dim=0), right.norm(dim=1)
+    ratio = torch.where((long > 0) & (wide > 0), wide / long, 1.0).sqrt()
+    return left * ratio, right / ratio[:, None]
 
 
 def _directions(error: Tensor, rank: int) -> Tensor:

@@ -98,7 +98,16 @@ class QuantizeCase:
         return self.subject.evaluation(self.inputs.data)
 
     def check(self, method: Any) -> None:
-        """Raise `InputError` if ``method`` does not fit the model, or the format what it makes of it."""
+        """Raise `InputError` if ``method`` does not fit the model, or the format what it makes of it.
+
+        A base with low-rank products beside it may be measured, but not rounded again.
+        """
+        from etude.models.loading import locate
+        from etude.models.packed import adapter
+
+        path = locate(self.inputs.model)
+        if path.is_dir() and method.name != "full-precision":
+            adapter.check_apart(self.inputs.model, path)
         if hasattr(method, "check"):
             method.check(self.subject.model)
         from etude.compress.quantize import formats

@@ -15,7 +15,7 @@ from etude.errors import InputError
 from etude.method import method
 
 
-@method("zeroquant", task="quantize")
+@method("zeroquant", task="quantize", paper="zeroquant-v2")
 class ZeroQuant(Rtn, ActivationFormat):
     """Round weights by groups and inputs by tokens to nearest: both, or one of them to see what it costs.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from etude.errors import InputError
 from etude.models import checkpoint
 from etude.models.packed.weight import LowRank, Packed
 
@@ -60,6 +61,22 @@ def attached(layers: Mapping[str, Packed], folder: Path) -> dict[str, Packed]:
         product = None if left is None or right is None else LowRank(left.float() * scaling, right.float())
         found[name] = weight if product is None else dataclasses.replace(weight, low_rank=product)
     return found
+
+
+def check_apart(name: str, folder: Path) -> None:
+    """Raise `InputError` if a checkpoint is a quantised base with products beside it.
+
+    To round its weights again would merge the products into the base, and with them lose its grid: what was
+    made up for would be rounded away without a word.
+    """
+    values = checkpoint.read_config(folder).get("quantization_config") or {}
+    layers = values.get("layers", {}) if values.get("quant_method") == "etude" else {}
+    if (folder / FOLDER).is_dir() or any(scheme.get("compensated") for scheme in layers.values()):
+        raise InputError(
+            "model",
+            f"{name} is a quantised base with low-rank products beside it; rounding it again would merge "
+            "them into the base, whose grid would be lost: quantise the model that it was made from",
+        )
 
 
 def _padded(factor: Tensor, rank: int, dim: int) -> Tensor:
