@@ -86,12 +86,12 @@ class SentenceEncoder:
     def _model(self) -> Any:
         from sentence_transformers import SentenceTransformer
 
+        from etude.models.boundary import quiet
         from etude.models.loading import locate
 
-        safe = {"use_safetensors": True}
-        return SentenceTransformer(
-            str(locate(self._name)), device="cpu", local_files_only=True, model_kwargs=safe
-        )
+        path, safe = str(locate(self._name)), {"use_safetensors": True}
+        with quiet():
+            return SentenceTransformer(path, device="cpu", local_files_only=True, model_kwargs=safe)
 
     def queries(self, texts: Sequence[str]) -> Vectors:
         """Vectors of length 1, ``[texts, width]``."""
