@@ -29,12 +29,12 @@ class Subject:
     @cached_property
     def _first_load(self) -> tuple[Any, Any]:
         from etude import models
-        from etude.models.likelihood import check_causal, check_length
+        from etude.models.likelihood import check_length
 
         model, tokenizer = models.load(self.name, packed=False)
         if tokenizer is None:
             raise InputError("model", f"{self.name} has no tokenizer; save one beside the weights")
-        check_causal(model)
+        self.admit(model)
         check_length(model, self.length)
         return model, tokenizer
 
@@ -47,6 +47,12 @@ class Subject:
     def tokenizer(self) -> Any:
         """The model's tokenizer."""
         return self._first_load[1]
+
+    def admit(self, model: Any) -> None:
+        """Raise `InputError` if ``model`` is of another kind."""
+        from etude.models.likelihood import check_causal
+
+        check_causal(model)
 
     def fresh(self) -> Any:
         """Another copy of the model, to edit."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from etude import models
-from etude.compress.quantize import FullPrecision, Gptq, Rtn
+from etude.compress.quantize import FullPrecision, Gptq, LlmFp4, Rtn
 from etude.compress.quantize.task import TASK, Inputs
 from etude.errors import InputError
 
@@ -23,7 +23,8 @@ def test_a_run_from_inputs_to_files(tmp_path: Path) -> None:
     trial.apply(method)
     plain.apply(FullPrecision())
     ours, dense = trial.score(), plain.score()
-    assert ours.keys() == dense.keys() == {metric.name for metric in TASK.metrics}
+    of_others = {"pseudo_perplexity", "accuracy"}
+    assert ours.keys() == dense.keys() == {metric.name for metric in TASK.metrics} - of_others
     assert (ours["bits_per_weight"], dense["bits_per_weight"]) == (4.25, 32.0)
     assert dense["perplexity"] < ours["perplexity"] < 1.2 * dense["perplexity"]
     assert ours["size_mb"] < 0.4 * dense["size_mb"]
@@ -46,3 +47,43 @@ def test_what_does_not_fit_is_refused_before_any_work() -> None:
         with pytest.raises(InputError) as error:
             TASK.open(Inputs(**(SMALL | {field: value})))
         assert error.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("inputs", "quality", "file"),
+    [
+        ({"model": "nano-bert"}, "pseudo_perplexity", "tokenizer.json"),
+        ({"model": "nano-vit", "data": "cifar10_subset"}, "accuracy", "preprocessor_config.json"),
+    ],
+)
+def test_encoders_too(inputs: dict[str, str], quality: str, file: str, tmp_path: Path) -> None:
+    case = TASK.open(Inputs(**SMALL | inputs))
+    figures = {}
+    for method in (
+        FullPrecision(),
+        Rtn(group="channel"),
+        LlmFp4(rounds=1, stride=64, judged=32, products="e2m1"),
+    ):
+        case.check(method)
+        trial = case.trial(0)
+        trial.apply(method)
+        figures[method.name] = trial.score()
+        assert quality in figures[method.name] and "tokens_per_s" not in figures[method.name]
+    assert figures["rtn"]["size_mb"] < 0.6 * figures["full-precision"]["size_mb"]
+    assert figures["llm-fp4"][quality] != figures["rtn"][quality] or quality == "accuracy"
+    trial.save(tmp_path / "model")
+    assert (tmp_path / "model" / file).is_file()
+    again = TASK.open(Inputs(**SMALL | inputs | {"model": str(tmp_path / "model")}))
+    quality_again = again.subject.quality(again.subject.model, again.evaluation)
+    assert quality_again[quality] == pytest.approx(figures["llm-fp4"][quality], rel=1e-6)
+
+
+def test_encoders_are_given_what_they_take() -> None:
+    with pytest.raises(InputError, match="data"):
+        TASK.open(Inputs(model="nano-vit"))  # novels are no images
+    masked = TASK.open(Inputs(**SMALL | {"model": "nano-bert"}))
+    ids, words = masked.subject.calibration("novels", seed=0)["input_ids"], masked.subject.tokenizer
+    assert ids.shape == (4, 64)
+    assert set(ids[:, 0].tolist()) == {words.cls_token_id} and set(ids[:, -1].tolist()) == {
+        words.sep_token_id
+    }
