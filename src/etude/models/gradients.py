@@ -1,35 +1,26 @@
-"""Weight gradients of the linear layers inside the blocks, each handed over as soon as it is there.
+"""The loss of predicting the next token, and its gradients with respect to the blocks' linear layers.
 
-Nothing is stored on the parameters. The weights are frozen for the backward pass; what entered a layer
-and the gradient that comes back to its output make its weight's gradient, ``dY^T X``. So the products
-for embeddings, norms and the head are never formed (a tied head is not counted), only one layer's
-gradient lives at a time, and several segments share one pass and still have a gradient each.
+`gradients` takes one batch; `segment_gradients` goes through the whole model with a few segments at a
+time, and is the plainest. `etude.models.backwards` needs the memory of one block instead of all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
-from etude.errors import InputError
-from etude.models.blocks import Linear, block_linears, chunks, inference, real_tokens, same_input
+from etude.models.blocks import Linear, block_linears, chunks
 from etude.models.calibration import check_calibration
 from etude.models.likelihood import check_causal
 from etude.models.stats import Statistic
+from etude.models.taps import Batch, EachSegment, Ear, Pairs, Visit, frozen, settle, tapped
 from etude.progress import track
 
-Batch = Mapping[str, Tensor]
-Visit = Callable[[Linear, Tensor], None]
-"""Called with a layer, named from the model's root, and its weight's gradient, ``[out, in]``."""
-Pairs = list[tuple[Tensor, Tensor]]
-"""Input and output gradient of each call of a layer."""
-
-_LOSS_ROWS = 128
+_LOSS_ROWS = 32
 """Rows of logits that are worked on together."""
 
 SEGMENT_TOKENS = 512
@@ -143,10 +134,10 @@ def gradients(
 
     check_causal(model)
     check_calibration(model, batch, predicts=True)
-    with _frozen(model), _tapped(block_linears(model), take) as taps:
+    with frozen(model), torch.enable_grad(), tapped(block_linears(model), take) as taps:
         value = loss(model, batch)
         value.backward()  # type: ignore[no-untyped-call]
-        _settle(taps)
+        settle(taps)
     return float(value.detach())
 
 
@@ -190,132 +181,18 @@ def segment_gradients(
     >>> len(visited), visited[0][1].shape
     (28, torch.Size([8, 8]))
     """
-    scratch: dict[torch.Size, Tensor] = {}
-
-    def take(linear: Linear, pairs: Pairs) -> None:
-        shape = linear.weight.shape
-        gradient = scratch.setdefault(shape, torch.empty(shape))
-        for parts in zip(*(_by_segment(pair, segments) for pair in pairs), strict=True):
-            for call, (x, dy) in enumerate(parts):
-                torch.addmm(gradient, dy.T, x, beta=min(call, 1), out=gradient)
-            visit(linear, gradient)
-
     check_causal(model)
     check_calibration(model, calibration, predicts=True)
-    length = calibration["input_ids"].shape[1]
-    ear = _Ear(measure)
-    batches = chunks(calibration, together or max(1, SEGMENT_TOKENS // length))
-    with _frozen(model), _tapped(block_linears(model), take, ear.hear) as taps:
-        for batch in track(batches, "gradients"):
-            segments = len(batch["input_ids"])
+    form, ear = EachSegment(visit), Ear(measure)
+    with frozen(model), torch.enable_grad(), tapped(block_linears(model), form, ear.hear) as taps:
+        for batch in track(segment_batches(calibration, together, SEGMENT_TOKENS), "gradients"):
+            form.segments = len(batch["input_ids"])
             ear.turn_to(batch)
             segment_losses(model, batch).sum().backward()  # type: ignore[no-untyped-call]
-            _settle(taps)
+            settle(taps)
     return ear.statistics
 
 
-class _Tap:
-    """Catches what enters a layer and what comes back to it; hands both over after the last call."""
-
-    def __init__(self, linear: Linear, take: Callable[[Linear, Pairs], None], hear: Hear | None) -> None:
-        self.linear = linear
-        self.take = take
-        self.hear = hear
-        self.calls = 0
-        self.pairs: Pairs = []
-
-    def __call__(self, _: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        x = args[0].detach()
-        version = x._version
-        self.calls += 1
-        if self.hear is not None:
-            self.hear(self.linear.name, x)
-
-        def answer(gradient: Tensor) -> None:
-            if x._version != version:
-                raise RuntimeError(f"the input of {self.linear.name} was overwritten in the forward pass")
-            self.pairs.append((x, gradient))
-            if len(self.pairs) == self.calls:
-                self.hand_over()
-
-        first = not output.requires_grad  # nothing before it has a gradient: the graph begins here
-        if first:
-            output.requires_grad_()
-        output.register_hook(answer)  # type: ignore[no-untyped-call]
-        return output.clone() if first else None
-
-    def hand_over(self) -> None:
-        pairs, self.pairs, self.calls = self.pairs, [], 0
-        self.take(self.linear, pairs)
-
-
-Hear = Callable[[str, Tensor], None]
-
-
-class _Ear:
-    """Fills the statistics of inputs during a forward pass; layers called on one tensor share one."""
-
-    def __init__(self, measure: Callable[[int], Statistic] | None) -> None:
-        self.measure = measure
-        self.statistics: dict[str, Statistic] = {}
-
-    def turn_to(self, batch: Batch) -> None:
-        self._mask = batch.get("attention_mask")
-        self._segments = len(next(iter(batch.values())))
-        self._heard: tuple[Tensor, int, Statistic] | None = None
-
-    def hear(self, name: str, x: Tensor) -> None:
-        if self.measure is None:
-            return
-        if self._heard is not None and same_input(x, *self._heard[:2]):
-            self.statistics.setdefault(name, self._heard[2])
-            return
-        statistic = self.statistics.setdefault(name, self.measure(x.shape[-1]))
-        statistic.update(real_tokens(x, self._mask), self._segments)
-        self._heard = (x, x._version, statistic)
-
-
-@contextmanager
-def _tapped(
-    linears: Iterable[Linear], take: Callable[[Linear, Pairs], None], hear: Hear | None = None
-) -> Iterator[list[_Tap]]:
-    with ExitStack() as stack:
-        taps = []
-        for linear in linears:
-            if not linear.weight.is_floating_point():
-                kind = str(linear.weight.dtype).removeprefix("torch.")
-                raise InputError(
-                    "model", f"{linear.name} is quantised ({kind}) and has no gradient; load it unquantised"
-                )
-            taps.append(_Tap(linear, take, hear))
-            stack.callback(linear.module.register_forward_hook(taps[-1]).remove)
-        yield taps
-
-
-def _settle(taps: Iterable[_Tap]) -> None:
-    """After a backward pass: hand over layers of which some calls did not matter to the loss."""
-    for tap in taps:
-        if tap.pairs:
-            tap.hand_over()
-        elif tap.calls:
-            raise InputError("model", f"{tap.linear.name} is cut off from the loss and has no gradient")
-
-
-def _by_segment(pair: tuple[Tensor, Tensor], segments: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Input and output gradient of each segment, ``[tokens, features]``."""
-    x, dy = (part.reshape(segments, -1, part.shape[-1]).float() for part in pair)
-    return zip(x, dy, strict=True)
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Gradients on, but for no parameter; evaluation mode; everything put back afterwards."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with inference(model), torch.enable_grad():
-        try:
-            for parameter in trainable:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter in trainable:
-                parameter.requires_grad_(True)
+def segment_batches(calibration: Batch, together: int | None, tokens: int) -> list[dict[str, Tensor]]:
+    """Batches of ``together`` segments; if None, of about so many tokens."""
+    return chunks(calibration, together or max(1, tokens // calibration["input_ids"].shape[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from tests.compress.prune.reference import MODELS, calibration, same_weights, su
 from tests.models import zoo
 
 from etude.compress.prune import GBLM, Wanda, gblm
-from etude.compress.prune.gblm import gradient_norms
+from etude.compress.prune.gblm import gradient_norms, norms_backwards
 from etude.compress.prune.masks import removal_mask
 from etude.errors import InputError
-from etude.models.blocks import block_linears
+from etude.models.blocks import Block, block_linears
 from etude.testing import check_method
 
 
@@ -132,15 +133,16 @@ def test_small_gradients_are_not_lost_in_large_sums() -> None:
     """In float16, in which the authors' code adds up, 2,048 and 1 are 2,048."""
     gradients = iter([2048.0, *[1.0] * 100])
 
-    def visit_all(_: Any, part: Any, visit: Any, **__: Any) -> dict[str, Any]:
+    def visit_all(_: Any, part: Any, visit: Any, **__: Any) -> Iterator[Block]:
+        linear = block_linears(model)[0]
         for value in gradients:
-            visit(block_linears(model)[0], torch.full((1, 1), value))
-        return {}
+            visit(linear, torch.full((1, 1), value))
+        yield Block(0, linear.module, [linear])
 
     model = zoo.llama()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gblm, "segment_gradients", visit_all)
-        (norm,) = gradient_norms(model, calibration(), "l1").values()
+        patch.setattr(gblm, "walk_back", visit_all)
+        ((_, norm),) = norms_backwards(model, calibration(), "l1")
     assert norm.item() == 2148
 
 
@@ -186,7 +188,7 @@ def test_gradients_are_kept_and_used_again(tmp_path: Path, monkeypatch: pytest.M
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(gblm, "segment_gradients", never)
+    monkeypatch.setattr(gblm, "walk_back", never)
     for options in ({}, {"sparsity": 0.7}, {"pattern": "2:4"}, {"score": "gradient"}, {"alpha": "balance"}):
         GBLM(gradients=str(folder), **options).prune(zoo.llama(), calibration())
     for options, data in (({"norm": "l2"}, calibration()), ({}, calibration(padding=True))):

@@ -9,9 +9,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
+from tests.models import zoo
 
 from etude.compress.examples import biased, fused, grouped
-from etude.compress.prune.importance import apportion, load, remove_lowest, save, share_of_linears
+from etude.compress.prune.importance import (
+    Stored,
+    apportion,
+    load,
+    remove_lowest,
+    save,
+    saving,
+    share_of_linears,
+)
 from etude.errors import InputError
 from etude.models.blocks import block_linears
 
@@ -115,3 +125,20 @@ def test_files_that_hold_none_are_refused(tmp_path: Path, content: bytes | None)
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"^importances: .* cannot be read"):
         load(path, grouped())
+
+
+def test_layer_by_layer_and_as_any_safetensors_reader_has_it(tmp_path: Path) -> None:
+    model, path = zoo.gpt2(), tmp_path / "importance.safetensors"  # its weights are stored transposed
+    importance = random_importance(model)
+    with saving(path, model, {"norm": "l1"}) as put:
+        for name in reversed(importance):
+            put(name, importance[name])
+        assert not path.exists()
+    stored, read = Stored(path, model), load_file(path)
+    assert list(stored) == list(importance) and stored.keys() == read.keys()
+    for name, expected in importance.items():
+        assert torch.equal(stored[name], expected)
+        assert torch.equal(read[name], expected)
+    with pytest.raises(ZeroDivisionError), saving(path, model, {}):
+        raise ZeroDivisionError
+    assert torch.equal(Stored(path, model)[name], expected)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import annotated_types as at
 import torch
@@ -23,10 +24,10 @@ from etude.compress.prune.masks import (
     remove,
 )
 from etude.method import method
+from etude.models.backwards import walk_back
 from etude.models.blocks import Feed, Linear, block_linears, find_blocks, walk
-from etude.models.gradients import segment_gradients
 from etude.models.likelihood import check_causal
-from etude.models.stats import Norms
+from etude.models.stats import Norms, Statistic
 
 Norm = Literal["l1", "l2"]
 
@@ -56,8 +57,9 @@ class GBLM:
     within : the group in which weights are compared: each "row", or the whole "matrix".
     rule : "count" or "cumulative"; see `Wanda`.
     feed : what the model is like in front of a layer when its input is measured. "dense", not pruned, as
-        for the gradients: one pass measures both. For "linear" and "block", see `Wanda`; another pass
-        through the model, with "block" two. The authors' code measures by "block".
+        for the gradients: one pass measures both, and the norms of one block at a time are enough. For
+        "linear" and "block", see `Wanda`; another pass through the model, with "block" two. The authors'
+        code measures by "block".
     gradients : a folder in which gradient norms are kept: they are computed once for the same model, text
         and norm, whatever the sparsity. None keeps nothing.
 
@@ -102,23 +104,26 @@ class GBLM:
         check_widths(block_linears(model), self.pattern)
 
     def prune(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> None:
-        """Prune ``model`` in place: gradients first, on the dense model, then layer by layer."""
+        """Prune ``model`` in place, by gradients of the dense model: from the last block to the first.
+
+        Only what is measured behind pruned layers needs all gradient norms before the first layer is
+        pruned; they wait in a file then.
+        """
         self.check(model)
-        if self.score == "both" and self.feed == "dense" and self.gradients is None:
-            norms, inputs = _measured(model, calibration, self.norm)
-            for linear in block_linears(model):
-                self._prune(linear, norms.pop(linear.name), inputs[linear.name].segment_norm())
+        if self.gradients is None and (self.score == "gradient" or self.feed == "dense"):
+            for linear, norm in norms_backwards(model, calibration, self.norm, self._measure):
+                self._prune(linear, norm)
             return
-        norms = self._norms(model, calibration)
-        if self.score == "gradient":
-            for linear in block_linears(model):
-                self._remove(linear, norms[linear.name])
-            return
-        blocks = find_blocks(model)[0]
-        for block in walk(model, calibration, feed=self.feed):
-            for linear in block.linears:
-                name = f"{blocks}.{block.index}.{linear.name}"
-                self._prune(linear, norms.pop(name), linear.inputs.segment_norm())
+        with tempfile.TemporaryDirectory() as folder:
+            norms = self._kept(model, calibration, Path(self.gradients or folder))
+            if self.score == "gradient":
+                for linear in block_linears(model):
+                    self._prune(linear, norms[linear.name])
+                return
+            blocks = find_blocks(model)[0]
+            for block in walk(model, calibration, feed=self.feed):
+                for linear in block.linears:
+                    self._prune(linear, norms[f"{blocks}.{block.index}.{linear.name}"])
 
     def ratios(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> dict[str, float]:
         """How the two terms weigh in each layer of the dense model: ``alpha median(G) / median(X)``.
@@ -126,19 +131,21 @@ class GBLM:
         Near 0 a layer is pruned as by Wanda, far above 1 by the gradient alone. Changes nothing.
         """
         self.check(model)
-        norms, inputs = _measured(model, calibration, self.norm)
         ratios = {}
-        for linear in block_linears(model):
-            gradient, activation = norms[linear.name], inputs[linear.name].segment_norm()
-            weighted = self._alpha(gradient, activation) * gradient.median()
-            ratios[linear.name] = float(weighted / activation.median())
-        return ratios
+        for linear, norm in norms_backwards(model, calibration, self.norm, Norms):
+            activation = linear.inputs.segment_norm()
+            ratios[linear.name] = float(self._alpha(norm, activation) * norm.median() / activation.median())
+        return {linear.name: ratios[linear.name] for linear in block_linears(model)}
 
-    def _prune(self, linear: Linear, gradient: Tensor, activation: Tensor) -> None:
-        self._remove(linear, gradient.mul_(self._alpha(gradient, activation)).add_(activation))
+    @property
+    def _measure(self) -> type[Norms] | None:
+        return Norms if self.score == "both" else None
 
-    def _remove(self, linear: Linear, factor: Tensor) -> None:
-        score = linear.weight.abs().mul_(factor)
+    def _prune(self, linear: Linear, norm: Tensor) -> None:
+        if self.score == "both":
+            activation = linear.inputs.segment_norm()
+            norm.mul_(self._alpha(norm, activation)).add_(activation)
+        score = norm.mul_(linear.weight.abs())
         remove(linear, removal_mask(score, self.sparsity, self.pattern, self.within, self.rule))
 
     def _alpha(self, gradient: Tensor, activation: Tensor) -> float:
@@ -147,19 +154,17 @@ class GBLM:
         middle = float(gradient.median())
         return self.balance * float(activation.median()) / middle if middle else 0.0
 
-    def _norms(self, model: nn.Module, calibration: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The gradient norms, from the folder if they are there."""
-        if self.gradients is None:
-            return gradient_norms(model, calibration, self.norm)
+    def _kept(self, model: nn.Module, calibration: Mapping[str, Tensor], folder: Path) -> files.Importance:
+        """The gradient norms, from the folder; computed if they are not there."""
         named = [*model.named_parameters(), *calibration.items()]
         cause = f"{files.fingerprint(named)} {self.norm}"
         name = hashlib.sha256(cause.encode()).hexdigest()[:16]
-        path = Path(self.gradients, f"{name}.safetensors")
-        if path.is_file():
-            return files.load(path, model, "gradients")
-        norms = gradient_norms(model, calibration, self.norm)
-        files.save(norms, path, model, {"norm": self.norm})
-        return norms
+        path = Path(folder, f"{name}.safetensors")
+        if not path.is_file():
+            with files.saving(path, model, {"norm": self.norm}) as put:
+                for linear, norm in norms_backwards(model, calibration, self.norm):
+                    put(linear.name, norm)
+        return files.Stored(path, model, "gradients")
 
 
 def gradient_norms(
@@ -191,25 +196,32 @@ def gradient_norms(
     >>> norms["model.layers.0.mlp.up_proj"].shape
     torch.Size([8, 8])
     """
-    return _measured(model, calibration, norm, inputs=False)[0]
+    norms = {linear.name: total for linear, total in norms_backwards(model, calibration, norm)}
+    return {linear.name: norms[linear.name] for linear in block_linears(model)}
 
 
-def _measured(
-    model: nn.Module, calibration: Mapping[str, Tensor], norm: Norm, *, inputs: bool = True
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Gradient norms, and if wanted the norms of what enters the layers, of the dense model."""
-    totals: dict[str, Tensor] = {}
+def norms_backwards(
+    model: nn.Module,
+    calibration: Mapping[str, Tensor],
+    norm: Norm,
+    measure: Callable[[int], Statistic] | None = None,
+) -> Iterator[tuple[Linear, Tensor]]:
+    """The same layer by layer, from the last block to the first: memory for one block's norms is enough.
+
+    A layer may be edited, and its norm changed, once it is there. ``measure`` makes the statistic that
+    ``inputs`` of the layer is to be, see `etude.models.backwards.walk_back`.
+    """
+    totals: dict[nn.Module, Tensor] = {}
 
     def add(linear: Linear, gradient: Tensor) -> None:
-        if linear.name not in totals:
-            totals[linear.name] = torch.zeros(gradient.shape)
+        if linear.module not in totals:
+            totals[linear.module] = torch.zeros(gradient.shape)
         if norm == "l1":
-            totals[linear.name].add_(gradient.abs_())
+            totals[linear.module].add_(gradient.abs_())
         else:
-            totals[linear.name].addcmul_(gradient, gradient)
+            totals[linear.module].addcmul_(gradient, gradient)
 
-    statistics = segment_gradients(model, calibration, add, measure=Norms if inputs else None)
-    if norm == "l2":
-        for total in totals.values():
-            total.sqrt_()
-    return totals, statistics
+    for block in walk_back(model, calibration, add, measure=measure):
+        for linear in block.linears:
+            total = totals.pop(linear.module)
+            yield linear, total if norm == "l1" else total.sqrt_()

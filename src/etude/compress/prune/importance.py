@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from etude.compress.prune.masks import lowest, remove
@@ -101,9 +101,40 @@ def save(importance: Importance, path: str | Path, model: nn.Module, settings: M
     model : the model that it is for, as it was when it was scored.
     settings : how it was computed; anything that JSON can hold.
     """
+    with saving(path, model, settings) as put:
+        for name, tensor in importance.items():
+            put(name, tensor)
+
+
+@contextmanager
+def saving(
+    path: str | Path, model: nn.Module, settings: Mapping[str, Any]
+) -> Iterator[Callable[[str, Tensor], None]]:
+    """Write an importance layer by layer, in any order, so that it need not be in memory; see `save`.
+
+    Inside this context, call what it gives with a layer's name and tensor. What was never given is 0.
+    """
     about = {"model": weights_fingerprint(model), "settings": json.dumps(dict(settings), sort_keys=True)}
-    with new_file(Path(path)) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in importance.items()}, temporary, about)
+    header: dict[str, Any] = {"__metadata__": about}
+    size = 0
+    for linear in block_linears(model):
+        start, size = size, size + 4 * linear.weight.numel()
+        header[linear.name] = {
+            "dtype": "F32",
+            "shape": list(linear.weight.shape),
+            "data_offsets": [start, size],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with new_file(Path(path)) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + size)
+
+        def put(name: str, tensor: Tensor) -> None:
+            file.seek(8 + len(text) + header[name]["data_offsets"][0])
+            file.write(tensor.float().contiguous().numpy().data)
+
+        yield put
 
 
 def load(path: str | Path, model: nn.Module, field: str = "importances") -> dict[str, Tensor]:
@@ -113,15 +144,34 @@ def load(path: str | Path, model: nn.Module, field: str = "importances") -> dict
     ------
     InputError : if the file is missing, damaged, or of another model.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            importance = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(field, f"{path} cannot be read ({error}); compute it again") from error
-    if about.get("model") != weights_fingerprint(model):
-        raise InputError(field, f"{path} is of another model; importance holds for the weights scored")
-    return importance
+    return dict(Stored(path, model, field))
+
+
+class Stored(Mapping[str, Tensor]):
+    """An importance in a file, read layer by layer as it is asked for; see `load`."""
+
+    def __init__(self, path: str | Path, model: nn.Module, field: str = "importances") -> None:
+        self.path = path
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = file.metadata() or {}
+                self._names = list(file.keys())
+        except (OSError, SafetensorError) as error:
+            raise InputError(field, f"{path} cannot be read ({error}); compute it again") from error
+        if about.get("model") != weights_fingerprint(model):
+            raise InputError(field, f"{path} is of another model; importance holds for the weights scored")
+
+    def __getitem__(self, name: str) -> Tensor:
+        # Opened each time: what has been read of a file that is open stays in memory.
+        with safe_open(self.path, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(name).clone()
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def weights_fingerprint(model: nn.Module) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import annotated_types as at
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from etude.compress.prune.units import Budget, Ratio, cut, equal_counts, lowest_units, uniform_counts
 from etude.method import method
+from etude.models.backwards import walk_back
 from etude.models.blocks import Linear
 from etude.models.calibration import check_calibration
-from etude.models.gradients import segment_gradients
 from etude.models.likelihood import check_causal
 from etude.models.structure import Kind, Site, find_sites
 
@@ -100,11 +100,12 @@ class LLMPruner:
         check_calibration(model, calibration, predicts=True)
         sites, lost = self._counts(model)
         samples = {name: values[: self.gradient_samples] for name, values in calibration.items()}
-        gradients = mean_gradients(
-            model, samples, sites, squares=self.taylor in ("param_second", "param_mix")
-        )
-        scores = {site: self.importance(site, gradients) for site in sites}
-        cut({site: lowest_units(score, lost[site.kind]) for site, score in scores.items()})
+        squares = self.taylor in ("param_second", "param_mix")
+        removed = {
+            site: lowest_units(self.importance(site, gradients), lost[site.kind])
+            for site, gradients in mean_gradients(model, samples, sites, squares)
+        }
+        cut({site: removed[site] for site in sites})
 
     def importance(self, site: Site, gradients: Mapping[nn.Module, Gradients]) -> Tensor:
         """What each unit of a site counts, ``[units]``, given the gradients of the site's layers."""
@@ -136,22 +137,30 @@ Gradients = tuple[Tensor, Tensor]
 
 def mean_gradients(
     model: nn.Module, samples: Mapping[str, Tensor], sites: Sequence[Site], squares: bool
-) -> Mapping[nn.Module, Gradients]:
-    """Means over samples of the gradients of the loss, for every layer of the sites."""
-    layers = [layer.module for site in sites for layer in (*site.sources, site.output)]
-    shapes = [Linear("", module).weight.shape for module in layers]
-    means = {
-        module: (torch.zeros(shape), torch.zeros(shape if squares else 0))
-        for module, shape in zip(layers, shapes, strict=True)
-    }
+) -> Iterator[tuple[Site, Mapping[nn.Module, Gradients]]]:
+    """Means over samples of the gradients of the loss for the layers of each site, from the last block on."""
+    means: dict[nn.Module, Gradients] = {}
+    wanted = {layer.module for site in sites for layer in (*site.sources, site.output)}
     share = 1 / len(next(iter(samples.values())))
 
     def add(linear: Linear, gradient: Tensor) -> None:
-        if linear.module in means:
-            mean, square = means[linear.module]
-            mean.add_(gradient, alpha=share)
-            if squares:
-                square.addcmul_(gradient, gradient, value=share)
+        if linear.module not in wanted:
+            return
+        if linear.module not in means:
+            means[linear.module] = (
+                torch.zeros(gradient.shape),
+                torch.zeros(gradient.shape if squares else 0),
+            )
+        mean, square = means[linear.module]
+        mean.add_(gradient, alpha=share)
+        if squares:
+            square.addcmul_(gradient, gradient, value=share)
 
-    segment_gradients(model, samples, add)
-    return means
+    first = min(site.block for site in sites)
+    for block in walk_back(model, samples, add):
+        for site in sites:
+            if site.block == block.index:
+                yield site, means
+        means.clear()
+        if block.index == first:
+            return  # nothing is removed from the blocks before
