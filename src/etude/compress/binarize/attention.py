@@ -22,11 +22,13 @@ class Structure:
     elastic : whether binary activations have a shift and a scale to learn; else they are -1 and 1.
     attention : "elastic", softmax rounded to {0, scale}; or "bool", scores rounded to {0, 1}.
     rank : of the estimators of residuals; 0 for none.
+    adapters : rank of the maps beside the linear layers of attention; 0 for none.
     """
 
     elastic: bool = True
     attention: Literal["elastic", "bool"] = "elastic"
     rank: int = 0
+    adapters: int = 0
 
 
 class Estimators(nn.Module):

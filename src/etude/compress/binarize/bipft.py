@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from etude.compress.binarize.attention import Structure
-from etude.compress.binarize.encoder import binarise
+from etude.compress.binarize.encoder import adapt, binarise
 from etude.compress.binarize.pretraining import (
     batches,
     check_corpus,
@@ -42,6 +42,8 @@ class BiPFT:
     learning_rate : of AdamW at its peak; small models take and need more than the authors' 2e-4.
     warm_up : share of the steps in which the rate rises; it falls to 0 in the others.
     teacher : learn from the hidden states and pairs of the model in full precision as well.
+    adapters : rank of maps in full precision beside queries, keys, values and outputs of attention, which are
+        put in after pre-training and learn in fine-tuning; 0 for none, as in the authors' script.
 
     Raises
     ------
@@ -70,6 +72,7 @@ class BiPFT:
     learning_rate: Annotated[float, at.Gt(0)] = 2e-4
     warm_up: Annotated[float, at.Interval(ge=0, lt=1)] = 0.01
     teacher: bool = True
+    adapters: Annotated[int, at.Ge(0)] = 0
 
     def binarize(self, model: Any, corpus: Mapping[str, Tensor], tokenizer: Any) -> None:
         """Make ``model`` binary in place and pre-train it on plain segments of the corpus."""
@@ -87,4 +90,6 @@ class BiPFT:
             model.train()
             rising = int(self.warm_up * self.steps)
             optimise(model, losses(), learning_rate=self.learning_rate, steps=self.steps, warm_up=rising)
+        if self.adapters:
+            adapt(model, self.adapters)
         model.eval()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from etude.compress.binarize.attention import BinaryAttention, Estimators, Structure
-from etude.compress.binarize.layers import BinaryEmbedding, BinaryLinear, BinaryPooler
+from etude.compress.binarize.layers import Adapter, BinaryEmbedding, BinaryLinear, BinaryPooler
 from etude.errors import InputError
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -61,6 +62,28 @@ def binarise(model: Any, structure: Structure) -> None:
                 setattr(module, name, BinaryLinear(child, structure.elastic))
     model.set_input_embeddings(BinaryEmbedding(model.get_input_embeddings()))
     model.set_attn_implementation("eager")  # so that masks come as numbers to add
+    if structure.adapters:
+        adapt(model, structure.adapters)
+
+
+def adapt(model: nn.Module, rank: int) -> None:
+    """Put `Adapter` beside queries, keys, values and the output of every attention of a binary model.
+
+    Examples
+    --------
+    >>> from etude.models import load
+    >>> model, _ = load("nano-bert")
+    >>> binarise(model, Structure())
+    >>> adapt(model, rank=2)
+    >>> sum("adapter" in name for name, _ in model.named_parameters())
+    32
+    """
+    for place in list(model.modules()):
+        for attention in place.children():
+            if isinstance(attention, BinaryAttention):
+                attention.structure = replace(attention.structure, adapters=rank)
+                for layer in [part for part in place.modules() if isinstance(part, BinaryLinear)]:
+                    layer.adapter = Adapter(layer.in_features, layer.out_features, rank)
 
 
 def structure_of(model: nn.Module) -> Structure | None:

@@ -52,8 +52,32 @@ class Unsigned(nn.Module):
         return unsigned(p, self.scale)
 
 
+class Adapter(nn.Module):
+    """A map of low rank in full precision, ``x`` to ``up (down x)``, beside a binary layer.
+
+    Parameters
+    ----------
+    inputs, outputs : widths of the layer.
+    rank : of the map.
+    """
+
+    def __init__(self, inputs: int, outputs: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(inputs, rank, bias=False)
+        self.up = nn.Linear(rank, outputs, bias=False)
+        for linear in (self.down, self.up):
+            nn.init.normal_(linear.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., inputs]`` to ``[..., outputs]``."""
+        result: Tensor = self.up(self.down(x))
+        return result
+
+
 class BinaryLinear(nn.Linear):
     """A linear layer of one bit a weight, on inputs of one bit each; the bias stays as it is.
+
+    An ``adapter``, where one is put in, adds what it makes of the inputs as they are.
 
     Without gradients it multiplies signs, which gives whole numbers, and scales them afterwards: exactly
     what packed bits give. A number on the threshold of the next layer then falls to the same side.
@@ -68,9 +92,14 @@ class BinaryLinear(nn.Linear):
         super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
         self.weight, self.bias = linear.weight, linear.bias
         self.inputs = Signed(linear.in_features, elastic)
+        self.adapter: Adapter | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         """``binary(x) @ binary(W)^T + b``."""
+        result = self._binary(input)
+        return result if self.adapter is None else result + self.adapter(input)
+
+    def _binary(self, input: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             return functional.linear(self.inputs(input), binary_weight(self.weight), self.bias)
         counts = signs(self.inputs.shifted(input)) @ signs(self.weight - self.weight.mean()).T

@@ -66,7 +66,7 @@ class PackedLinear(nn.Module):
     Parameters
     ----------
     bits : of the weight ``[out, in]``.
-    layer : the binary layer whose bias, shift and scale of inputs it takes.
+    layer : the binary layer whose bias, shift and scale of inputs, and adapter it takes.
     """
 
     def __init__(self, bits: Bits, layer: BinaryLinear) -> None:
@@ -75,6 +75,7 @@ class PackedLinear(nn.Module):
         self.words, self.scale = nn.Buffer(bits.words), nn.Buffer(bits.scale)
         self.bias = layer.bias
         self.inputs = layer.inputs
+        self.adapter = layer.adapter
 
     def forward(self, input: Tensor) -> Tensor:
         """``[..., in]`` to ``[..., out]``."""
@@ -84,7 +85,8 @@ class PackedLinear(nn.Module):
             counts = signs(shifted) @ signs_of(self.words, self.features).T
         else:
             counts = agreement(bits_of(shifted >= 0), self.words, self.features).float()
-        return scaled(counts, self.scale, self.inputs.scale, self.bias).reshape(*input.shape[:-1], -1)
+        result = scaled(counts, self.scale, self.inputs.scale, self.bias).reshape(*input.shape[:-1], -1)
+        return result if self.adapter is None else result + self.adapter(input)
 
 
 class PackedEmbedding(nn.Module):

@@ -23,7 +23,7 @@ def bits_per_weight(model: Any) -> float:
         name: module.weight.numel()
         for name, module in model.base_model.named_modules()
         if isinstance(module, nn.Linear) or module is model.get_input_embeddings()
-        if ".estimators." not in name
+        if ".estimators." not in name and ".adapter." not in name
     }
     bits: int = sum(packed.get(name, 32 * count) for name, count in counts.items())
     return bits / sum(counts.values())
