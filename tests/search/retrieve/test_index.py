@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from etude.errors import InputError
@@ -232,3 +233,12 @@ def test_opening_takes_no_time(index: Index, tmp_path: Path) -> None:
     start = time.process_time()
     open_index(tmp_path / "index")
     assert time.process_time() - start < 0.5
+
+
+def test_identifiers_are_remembered_and_none_is_mixed_up(index: Index) -> None:
+    index.add([Document("late", "a wing with a tail")])
+    stored = index.stored
+    expected = [*(f"d{n}" for n in range(len(WORDS))), "late"]
+    assert stored.ids(np.array([8, 0, 8])) == ["late", "d0", "late"]
+    assert stored.named(np.array([[1, 0], [8, -1]])).tolist() == [["d1", "d0"], ["late", ""]]
+    assert stored.ids(np.arange(9)) == stored.ids() == expected

@@ -22,7 +22,7 @@ from etude.search.late.tokens import Tokens
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from etude.search.retrieve.index import Found
+    from etude.search.retrieve.found import Found
 
 BATCH = 256
 """Documents that are encoded before their vectors go to disk."""

@@ -17,7 +17,7 @@ from etude.search.retrieve.index import Engine, Searcher
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from etude.search.retrieve.index import Found
+    from etude.search.retrieve.found import Found
 
     Gains = Callable[[NDArray[np.float32]], NDArray[np.float64]]
     """Scores of a ranking, best first, to what its documents gain."""

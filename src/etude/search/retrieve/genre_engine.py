@@ -19,7 +19,7 @@ from etude.search.constrained.trie import Trie, merged
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from etude.search.retrieve.index import Found
+    from etude.search.retrieve.found import Found
 
 TITLE_WORDS, WINDOW_WORDS, QUERY_WORDS = 12, 24, 384
 """Of what stands for a title where there is none, of a text to learn from, and of a query."""

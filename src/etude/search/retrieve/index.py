@@ -30,6 +30,7 @@ from etude.files import new_file, new_folder
 from etude.method import parameters, takes
 from etude.search.collection import Corpus, Document, Queries
 from etude.search.named import named
+from etude.search.retrieve.found import only
 from etude.search.retrieve.manifest import (
     LOCK,
     Manifest,
@@ -46,8 +47,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Found = tuple[NDArray[np.int64], NDArray[np.float32]]
-    """Positions and scores, both [queries, k], best first; where there are fewer, positions end in -1."""
+    from etude.search.retrieve.found import Found
 
 
 _BATCH = 1024
@@ -173,53 +173,53 @@ class Index:
         ------
         InputError : naming ``queries`` if they are no mapping of texts, ``k`` if it is below 1.
         """
-        found = self.positions(queries, k, within)
-        return {
-            query: dict(zip(self.stored.ids(positions), scores.tolist(), strict=True))
-            for query, (positions, scores) in found.items()
-        }
+        positions, scores = self._search(queries, k, within)
+        rows = zip(queries, self.stored.named(positions).tolist(), scores.tolist(), strict=True)
+        found = {query: dict(zip(ids, own, strict=True)) for query, ids, own in rows}
+        for ranking in found.values():
+            ranking.pop("", None)  # of places where nothing was found
+        return found
 
     def positions(
         self, queries: Queries, k: int = 100, within: Sequence[str] | None = None
     ) -> dict[str, Found]:
         """What `search` gives, as positions [n] of documents in `stored` and scores [n]."""
-        import numpy as np
+        positions, scores = self._search(queries, k, within)
+        counts = (positions >= 0).sum(1).tolist()
+        rows = zip(queries, counts, positions, scores, strict=True)
+        return {query: (row[:count], own[:count]) for query, count, row, own in rows}
 
+    def _search(self, queries: Queries, k: int, within: Sequence[str] | None) -> Found:
+        """The ``k`` best of those that may be found; fewer columns where there are fewer documents."""
         if not isinstance(queries, Mapping) or not all(isinstance(text, str) for text in queries.values()):
             raise InputError("queries", "are not a mapping of identifiers to texts")
         if k < 1:
             raise InputError("k", f"{k} is not 1 or more")
-        allowed = self._allowed(within)
-        if not queries or not len(self) or (allowed is not None and not allowed.any()):
-            return {query: (np.empty(0, np.int64), np.empty(0, np.float32)) for query in queries}
-        positions, scores = self._found([*queries.values()], k, allowed)
-        counts = positions >= 0
-        if allowed is not None:
-            counts &= allowed[positions]
-        return {
-            query: (positions[row, counts[row]][:k], scores[row, counts[row]][:k])
-            for row, query in enumerate(queries)
-        }
+        texts = [*queries.values()]
+        if within is None and not len(self._deleted) and len(self) and texts:
+            return self._searcher.search(texts, min(k, len(self.stored)))
+        return self._found(texts, k, self._allowed(within))
 
-    def _allowed(self, within: Sequence[str] | None) -> NDArray[np.bool_] | None:
-        """Which documents may be found; None if all may."""
+    def _allowed(self, within: Sequence[str] | None) -> NDArray[np.bool_]:
+        """Which documents may be found."""
         import numpy as np
 
-        if within is None and not len(self._deleted):
-            return None
         allowed = np.full(len(self.stored), within is None)
         allowed[self._deleted if within is None else self._alive(within)] = within is not None
         return allowed
 
-    def _found(self, texts: Sequence[str], k: int, allowed: NDArray[np.bool_] | None) -> Found:
+    def _found(self, texts: Sequence[str], k: int, allowed: NDArray[np.bool_]) -> Found:
         """From a searcher that can be told what may be found; of another, more is asked for."""
-        if allowed is None:
-            return self._searcher.search(texts, min(k, len(self.stored)))
+        import numpy as np
+
+        if not texts or not allowed.any():
+            return np.empty((len(texts), 0), np.int64), np.empty((len(texts), 0), np.float32)
         if "allowed" in takes(self._searcher.search):
             search: Any = self._searcher.search
             found: Found = search(texts, min(k, int(allowed.sum())), allowed=allowed)
-            return found
-        return self._searcher.search(texts, min(k + int((~allowed).sum()), len(self.stored)))
+        else:
+            found = self._searcher.search(texts, min(k + int((~allowed).sum()), len(self.stored)))
+        return only(found, allowed, k)
 
     def documents(self, ids: Sequence[str]) -> list[Document]:
         """The documents of these identifiers, in their order.
@@ -436,24 +436,3 @@ def _grown(
                 raise InputError("corpus", f"the document {twice!r} is there already; delete it first")
         names.append(segment.name)
     return names
-
-
-def merged(found: Sequence[Found], sizes: Sequence[int], k: int) -> Found:
-    """The best of what each of several segments gave, positions running on; the first is first among equals.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> first = np.array([[1, 0]]), np.array([[3.0, 1.0]], np.float32)
-    >>> second = np.array([[0, -1]]), np.array([[2.0, 0.0]], np.float32)
-    >>> merged([first, second], [2, 1], k=2)
-    (array([[1, 2]]), array([[3., 2.]], dtype=float32))
-    """
-    import numpy as np
-
-    starts = np.cumsum([0, *sizes])
-    parts = zip(found, starts, strict=False)
-    positions = np.concatenate([np.where(p < 0, -1, p + start) for (p, _), start in parts], axis=1)
-    scores = np.concatenate([scores for _, scores in found], axis=1)
-    order = np.argsort(np.where(positions < 0, np.inf, -scores), axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,26 +68,47 @@ class Stored:
         self._ids = [_mapped(folder / IDS)["id"].chunk(0) for folder in folders]
         self._texts = [_mapped(folder / TEXTS) for folder in folders]
         self._starts = np.cumsum([0, *map(len, self._ids)])
+        self._size = int(self._starts[-1])
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return self._size
+
+    @cached_property
+    def _known(self) -> NDArray[np.object_]:
+        """Identifiers that were asked for before, by position; None for the others, and last "", for -1."""
+        import numpy as np
+
+        known = np.full(self._size + 1, None)
+        known[-1] = ""
+        return known
 
     def ids(self, positions: Positions | None = None) -> list[str]:
-        """The identifiers of documents at these positions; of all, if none are given."""
+        """The identifiers of documents at these positions [n]; of all, if none are given."""
+        if positions is None:
+            return [each for column in self._ids for each in column.to_pylist()]
+        found: list[str] = self.named(positions).tolist()
+        return found
+
+    def named(self, positions: Positions) -> NDArray[np.object_]:
+        """The identifiers of documents at these positions, in an array of the same shape; "" for -1."""
+        found = self._known[positions]
+        if not all(found.ravel().tolist()):  # some were never asked for, or are -1
+            missing = positions[found == None]  # noqa: E711
+            if len(missing):
+                self._known[missing] = self._read(missing)
+                found = self._known[positions]
+        return found
+
+    def _read(self, positions: Positions) -> NDArray[np.object_]:
         import numpy as np
         import pyarrow as pa
 
-        if positions is None:
-            return [each for column in self._ids for each in column.to_pylist()]
-        if len(self._ids) == 1:
-            found: list[str] = self._ids[0].take(pa.array(positions)).to_pylist()
-            return found
         places = np.empty(len(positions), object)
         owners = np.searchsorted(self._starts, positions, side="right") - 1
         for owner in np.unique(owners):
             rows = positions[owners == owner] - self._starts[owner]
             places[owners == owner] = self._ids[owner].take(pa.array(rows)).to_pylist()
-        return places.tolist()
+        return places
 
     def documents(self, positions: Positions) -> list[Document]:
         """The documents at these positions."""

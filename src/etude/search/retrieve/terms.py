@@ -23,7 +23,7 @@ from etude.search.retrieve.words import summed, top
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from etude.search.retrieve.index import Found
+    from etude.search.retrieve.found import Found
     from etude.search.retrieve.words import Floats
 
 _BATCH = 1024

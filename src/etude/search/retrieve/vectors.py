@@ -13,12 +13,12 @@ import numpy as np
 
 from etude.errors import InputError
 from etude.search.collection import Document
-from etude.search.retrieve.index import merged
+from etude.search.retrieve.found import merged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from etude.search.retrieve.index import Found
+    from etude.search.retrieve.found import Found
 
     Vectors = NDArray[np.float32]
     """``[texts, width]``; the inner product of two says how alike they are."""
@@ -164,7 +164,7 @@ class VectorSearcher:
 
     def nearest(self, vectors: Vectors, k: int) -> Found:
         """The ``k`` documents nearest to each vector."""
-        found: list[Found] = [index.search(vectors, min(k, index.ntotal))[::-1] for index in self._indexes]
+        found: list[Found] = [index.search(vectors, k)[::-1] for index in self._indexes]
         if len(found) == 1:
             return found[0]
         return merged(found, [index.ntotal for index in self._indexes], k)

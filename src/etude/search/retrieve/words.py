@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from etude.search.retrieve.bm25 import BM25
-    from etude.search.retrieve.index import Found
+    from etude.search.retrieve.found import Found
 
     Floats = NDArray[np.floating[Any]]
 
