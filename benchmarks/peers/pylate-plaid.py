@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from pylate import indexes
 
@@ -17,8 +18,15 @@ from late_passages import load, timed
 
 K = 100
 
+
+def quantile(numbers: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """`torch.Tensor.quantile`, which refuses more than 2**24 numbers: 5 % of 900,000 vectors of 384."""
+    return torch.from_numpy(np.quantile(numbers.numpy(), shares.numpy())).to(numbers.dtype)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    torch.Tensor.quantile = quantile
     job = json.loads(Path(sys.argv[1]).read_text())
     documents, queries = load(Path(job["vectors"]), job["documents"], job["queries"])
     with tempfile.TemporaryDirectory() as folder:
