@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+REPORT = "etude-report.json"
+"""A file that a trial may write beside its artifact: rows of a table, ``[{column: value}]``, which
+`etude run` prints."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -45,7 +49,7 @@ class Trial(Protocol):
         """Judge the outcome: a figure for each of the task's metrics that applies."""
 
     def save(self, folder: Path) -> None:
-        """Write the artifact, in a format that the ecosystem loads, into an empty folder."""
+        """Write the artifact, in a format that the ecosystem loads, into an empty folder; see `REPORT`."""
 
 
 class Case(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from etude.cli.flags import (
 from etude.cli.output import SHORT, add, console, print_json, settings_text, table
 from etude.fields import summary
 from etude.progress import shown
+from etude.task import REPORT
 
 if TYPE_CHECKING:
     from etude.engine.record import Record
@@ -82,5 +84,18 @@ def _show(record: Record) -> None:
     for metric in metrics_of(catalog.task(record.task), [record]):
         add(figures, metric.title, show(record.metrics[metric.name], metric.digits), metric.unit)
     out.print(figures)
+    if record.artifact is not None:
+        _show_report(Path(record.artifact) / REPORT)
     out.print(f"artifact  {record.artifact}", soft_wrap=True, markup=False)
     out.print(f"record    etude runs {record.key[:SHORT]}")
+
+
+def _show_report(path: Path) -> None:
+    """The rows that the task has written beside the artifact, if it has."""
+    if not path.is_file():
+        return
+    found = loads(path.read_text(encoding="utf-8"))
+    rows = table(*found[0])
+    for row in found:
+        add(rows, *("" if value is None else str(value) for value in row.values()))
+    console().print(rows)

@@ -165,11 +165,15 @@ class QuantizeTrial:
             return measure.decoded_tokens_per_second(self.model, length=tokens, new=tokens)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint that transformers loads, in the format asked for; dense if nothing is stored."""
-        from etude.compress.quantize import formats
+        """Write a checkpoint that transformers loads, in the format asked for; dense if nothing is stored.
+
+        Beside it, of weights in floating point: the format and exponent bias of every layer.
+        """
+        from etude.compress.quantize import formats, report
 
         formats.write(self.case.inputs.format, self.model, self.case.subject.tokenizer, self.stored, folder)
         self.case.subject.write(folder)
+        report.write(self.model, self.stored, folder)
 
 
 TASK = Quantize()
