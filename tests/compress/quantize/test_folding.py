@@ -78,6 +78,22 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
             "fc1 -> fc2",
         ],
     ),
+    "bloom, fused by heads": (
+        lambda: hf.BloomForCausalLM(hf.BloomConfig(**BLOOM)),
+        [
+            "input_layernorm -> self_attention.query_key_value",
+            "self_attention.query_key_value -> self_attention.dense",
+            "post_attention_layernorm -> mlp.dense_h_to_4h",
+        ],
+    ),
+    "gpt-neox, fused by heads": (
+        lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(**SIZES)),
+        [
+            "input_layernorm -> attention.query_key_value",
+            "attention.query_key_value -> attention.dense",
+            "post_attention_layernorm -> mlp.dense_h_to_4h",
+        ],
+    ),
     "falcon, one norm for both": (
         falcon,
         ["input_layernorm -> self_attention.query_key_value mlp.dense_h_to_4h"],

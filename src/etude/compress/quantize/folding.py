@@ -200,13 +200,18 @@ class _Trial:
         return [name for name, where in moved.items() if where.any() and not (where & ~changed).any()]
 
     def proposals(self, source: str) -> Iterator[tuple[str, Tensor]]:
-        """Factors of the source's outputs to try: all distinct, then the last rows only (fused values)."""
+        """Factors of the source's outputs to try: all distinct, then of values fused with queries and keys.
+
+        These are the last rows, of all (GPT-2) or of each head (BLOOM); how many heads there are is tried.
+        """
         width = self.outputs[source].shape[-1]
         yield source, _distinct(width)
         if source in self.linears:
             narrower = {x.shape[-1] for x in self.inputs.values() if x.shape[-1] < width}
             for size in sorted(narrower, reverse=True):
-                yield source, torch.cat([torch.ones(width - size), _distinct(size)])
+                for heads in _common_divisors(size, width):
+                    others = torch.ones(heads, (width - size) // heads)
+                    yield source, torch.cat([others, _distinct(size).view(heads, -1)], 1).flatten()
 
     def fold(self, proposal: tuple[str, Tensor]) -> Fold | None:
         """The fold that a trial with these factors shows, if it leaves the block equal."""
@@ -269,6 +274,11 @@ def _offset(norm: nn.Module) -> float | None:
 def _is_norm(module: nn.Module) -> bool:
     weight = getattr(module, "weight", None)
     return isinstance(weight, nn.Parameter) and weight.ndim == 1 and not any(True for _ in module.children())
+
+
+def _common_divisors(size: int, width: int) -> list[int]:
+    """Numbers of heads, from 1, that divide both, with several features in a head."""
+    return [heads for heads in range(1, size // 2 + 1) if size % heads == 0 and width % heads == 0]
 
 
 def _distinct(count: int) -> Tensor:
