@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -12,7 +14,15 @@ from etude.models.packed.weight import LowRank, Packed
 
 from .test_packed import integers, random
 
-ERRORS = {"decode": 1e-6, "nbits": 1e-6, "nbits-int8": 0.02, "int4pack": 0.01, "int8pack": 0.02, "int8": 0.04}
+ERRORS = {
+    "decode": 1e-6,
+    "dense": 1e-6,
+    "nbits": 1e-6,
+    "nbits-int8": 0.02,
+    "int4pack": 0.01,
+    "int8pack": 0.02,
+    "int8": 0.04,
+}
 """Relative to the length of the output; zeros far from the middle make all products cancel a little."""
 
 
@@ -49,25 +59,28 @@ def test_a_kernel_errs_no_more_than_it_says(kernel: Kernel) -> None:
 def test_which_kernels_fit() -> None:
     fits = [{kernel.name for kernel in KERNELS if kernel.fits(weight)} for weight in weights()]
     nbits = {name for name in fits[0] if name.startswith("nbits")}
-    always = {"decode", "int8"}
+    always = {"decode", "dense", "int8"}
     assert fits[0] == fits[1] == fits[6] == always | nbits | {"int4pack"}
     assert fits[2] == always | {"int4pack"}
     assert fits[3] == fits[7] == always
     assert fits[4] == always | nbits | {"int8pack"}
     assert fits[5] == always | nbits
+    large = integers(4, "none", 64, rows=1024, columns=192)[0]
+    assert "dense" not in {kernel.name for kernel in KERNELS if kernel.fits(large)}
 
 
 def test_the_choice() -> None:
     weight, ordered = weights()[0], weights()[3]
     assert chosen(weight) is chosen(weight)  # measured once
     assert all(kernel.exact for kernel in (chosen(weight, "exact").one, chosen(weight, "exact").several))
+    assert "dense" not in {chosen(weight).one.name, chosen(weight).several.name}  # auto keeps to few bits
     assert chosen(weight, "int8").one.name == "int8" and chosen(weight, "int8").several is DECODING
     assert chosen(ordered, "int4pack").one is DECODING
     with pytest.raises(InputError, match="kernel: unknown 'int5'"):
         chosen(weight, "int5")
 
 
-@pytest.mark.parametrize("kernel", ["decode", "int4pack"])
+@pytest.mark.parametrize("kernel", ["decode", "dense", "int4pack"])
 def test_a_packed_layer_computes_as_a_dense_one(kernel: str) -> None:
     base = weights()[0]
     product = LowRank(random(48, 3), random(3, 192))
@@ -84,3 +97,14 @@ def test_a_packed_layer_computes_as_a_dense_one(kernel: str) -> None:
     halves = weight.shape[0] * weight.shape[1] // 2
     assert layer.bytes() >= (2 if kernel == "int4pack" else 1) * halves
     assert kernel in repr(layer)
+
+
+def test_a_small_layer_held_decoded_is_as_quick_as_a_dense_one() -> None:
+    """It is the same call, with nothing in between, and the same numbers."""
+    weight, bias, x = weights()[0], random(48), random(2, 3, 192)
+    layer = PackedLinear(weight, bias, chosen(weight, "dense"))
+    assert torch.equal(layer(x), torch.nn.functional.linear(x, weight.decoded(), bias))
+    assert layer.bytes() == weight.bytes() + 4 * 48 * 192
+    x.requires_grad_()
+    copy.deepcopy(layer)(x).sum().backward()
+    torch.testing.assert_close(x.grad, weight.decoded().sum(0).expand_as(x))

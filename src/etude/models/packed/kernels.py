@@ -4,6 +4,8 @@
 kernel         weights                       what it computes                       relative error
 =============  ============================  =====================================  ====================
 ``decode``     all                           decodes a few rows at a time           none
+``dense``      up to 131,072 weights         from weights that are held decoded,    none
+                                             float32; only where "exact" is asked
 ``nbits``      integers up to 8 bits         from the codes, float32                none
 ``nbits-int8`` integers up to 8 bits         inputs in 8 bits, a scale for a group  0.6 %
 ``int4pack``   integers up to 4 bits         inputs, scales and outputs bfloat16    0.3 %
@@ -42,6 +44,8 @@ SEVERAL = 64
 """Rows of a call by which kernels for several rows are compared."""
 _DECODED = 2**20
 """Weights that are decoded together: few enough to stay in the cache."""
+_SMALL = 2**17
+"""Weights of a layer, at most, that may be held decoded: calling a kernel takes longer than reading them."""
 _CACHE_BYTES = 2**25
 """Passes through the cache between two timed rows, as the other layers of a model do."""
 _GAIN = 0.8
@@ -85,8 +89,9 @@ def chosen(weight: Packed, kernel: str = "auto") -> Choice:
     ----------
     weight : as it is stored.
     kernel : "auto" for the fastest here, measured once in a process for each shape and kind of weight;
-        "exact" for the fastest of those that do not err; or a kernel's name, which is then taken
-        wherever it fits, with "decode" where it does not: the same on every machine.
+        "exact" for the fastest of those that do not err, small layers held decoded where nothing is faster;
+        or a kernel's name, which is then taken wherever it fits, with "decode" where it does not: the same
+        on every machine.
 
     Raises
     ------
@@ -96,7 +101,8 @@ def chosen(weight: Packed, kernel: str = "auto") -> Choice:
         only = _named(kernel)
         one = only if only.fits(weight) else DECODING
         return Choice(one, one if one.several else DECODING)
-    candidates = [k for k in KERNELS if (kernel == "auto" or k.exact) and k.fits(weight)]
+    exact = kernel == "exact"
+    candidates = [k for k in KERNELS if (k.exact if exact else k is not DENSE) and k.fits(weight)]
     names = tuple(k.name for k in candidates)
     key = (weight.shape, weight.bits, weight.scale.shape, names, torch.get_num_threads())
     if key not in _CHOICES:
@@ -144,6 +150,11 @@ def _decoding(weight: Packed) -> Product:
         return torch.cat([x @ weight.decoded(piece).T for piece in pieces], 1)
 
     return product
+
+
+def _dense(weight: Packed) -> Product:
+    transposed = weight.decoded().T
+    return lambda x: x @ transposed
 
 
 def _int8(weight: Packed) -> Product:
@@ -198,8 +209,10 @@ def _elements(weight: Packed) -> int:
 
 
 DECODING = Kernel("decode", lambda _: True, _decoding, lambda _: 0, exact=True)
+DENSE = Kernel("dense", lambda w: _elements(w) <= _SMALL, _dense, lambda w: 4 * _elements(w), exact=True)
 KERNELS = (
     DECODING,
+    DENSE,
     Kernel("nbits", _fits_nbits, lambda w: nbits.product(w, exact=True), nbits.held, exact=True),
     Kernel("nbits-int8", _fits_nbits, lambda w: nbits.product(w, exact=False), nbits.held),
     Kernel("int4pack", _fits_int4pack, _int4pack, lambda w: _elements(w) // 2),

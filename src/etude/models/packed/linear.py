@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from etude.models.packed.kernels import DECODING, Choice, Kernel, Product, chosen
+from etude.models.packed.kernels import DECODING, DENSE, Choice, Kernel, Product, chosen
 from etude.models.packed.weight import Packed
 
 
@@ -34,6 +35,11 @@ class PackedLinear(nn.Module):
         products = {kernel: kernel.make(weight) for kernel in {choice.one, choice.several}}
         self._one, self._several = products[choice.one], products[choice.several]
         self._exact: Product = DECODING.make(weight)
+        if choice == Choice(DENSE, DENSE) and weight.low_rank is None and weight.divisor is None:
+            # Nothing may stand between: these layers are so small that every call on the way is felt.
+            self.forward = partial(  # type: ignore[method-assign]
+                nn.functional.linear, weight=weight.decoded(), bias=self.bias
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., in]`` to ``[..., out]``."""
