@@ -60,8 +60,10 @@ def vocabulary(texts: Iterable[str], size: int, special: Sequence[str] = ()) -> 
     )
 
 
-def small(tokens: int, *, width: int, layers: int, seed: int) -> Any:
+def small(tokens: int, *, width: int, layers: int, seed: int, dropout: float = 0.1) -> Any:
     """A T5 of ``layers`` blocks on either side, heads of 32 and inner layers of four times the width.
+
+    Dropout is in place while it learns; where texts never come twice, 0 spares a third of the time.
 
     Examples
     --------
@@ -71,7 +73,7 @@ def small(tokens: int, *, width: int, layers: int, seed: int) -> Any:
     from transformers import T5ForConditionalGeneration
 
     with seeded(seed):
-        model: Any = T5ForConditionalGeneration(_config(tokens, width, layers))
+        model: Any = T5ForConditionalGeneration(_config(tokens, width, layers, dropout))
     return model.eval()
 
 
@@ -90,7 +92,7 @@ def encoder_of(tokens: int, *, width: int, layers: int, seed: int) -> Any:
     return model.eval()
 
 
-def _config(tokens: int, width: int, layers: int) -> Any:
+def _config(tokens: int, width: int, layers: int, dropout: float = 0.1) -> Any:
     from transformers import T5Config
 
     settings: dict[str, Any] = {
@@ -101,7 +103,7 @@ def _config(tokens: int, width: int, layers: int) -> Any:
         "num_heads": width // 32,
         "num_layers": layers,
         "num_decoder_layers": layers,
-        "dropout_rate": 0.1,
+        "dropout_rate": dropout,
         "pad_token_id": 0,
         "eos_token_id": 1,
         "decoder_start_token_id": 0,

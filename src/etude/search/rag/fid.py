@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import annotated_types as at
 import torch
+from torch import Tensor
 
 from etude.errors import InputError
 from etude.method import method
 from etude.models.likelihood import evaluating
 from etude.progress import track
 from etude.search.collection import Document
+from etude.search.embedder import padded
 from etude.search.generator import Generation, Generator
 from etude.search.rag.answering import Answer, Passages, check_questions
 
@@ -27,7 +29,7 @@ class FusionInDecoder:
 
     Parameters
     ----------
-    fused : how many passages are read, at most.
+    fused : how many passages are read, at most; with 0, only the question is.
     length : tokens of a passage with its question, at most.
     tokens : of an answer, at most.
 
@@ -49,7 +51,9 @@ class FusionInDecoder:
     Answering", EACL 2021. arXiv:2007.01282; Abdallah et al., "Rankify", 2025. arXiv:2502.02464.
     """
 
-    fused: Annotated[int, at.Ge(1)] = 100
+    encodes = True  # models with an encoder are what it takes, as the task can tell before any work
+
+    fused: Annotated[int, at.Ge(0)] = 100
     length: Annotated[int, at.Ge(1)] = 250
     tokens: Annotated[int, at.Ge(1)] = 50
 
@@ -64,14 +68,26 @@ class FusionInDecoder:
         return [Answer.of(each.text, [each]) for each in written]
 
     def _written(self, generator: Generator, question: str, passages: Sequence[Document]) -> Generation:
-        texts = [
-            f"question: {question} title: {each.title} context: {each.text}"
-            for each in passages[: self.fused]
-        ] or [f"question: {question}"]
-        ids = [generator.ids(text)[: self.length] for text in texts]
-        width = max(map(len, ids))
-        rows = torch.tensor([each + [0] * (width - len(each)) for each in ids])
-        mask = torch.tensor([[1] * len(each) + [0] * (width - len(each)) for each in ids])
-        states = generator.model.get_encoder()(input_ids=rows, attention_mask=mask).last_hidden_state
-        fused: Any = states[mask.bool()][None]  # [1, tokens of all passages, width]: the padding is left out
+        ids = [generator.ids(text)[: self.length] for text in readings(question, passages[: self.fused])]
+        rows, mask = padded(ids, pad=0)
+        states = encoded(generator.model, rows, mask)
+        fused = states[mask.bool()][None]  # [1, tokens of all passages, width]: the padding is left out
         return generator.decoded(fused, read=int(mask.sum()), tokens=self.tokens)
+
+
+def readings(question: str, passages: Sequence[Document]) -> list[str]:
+    """What the encoder reads: the question with each passage, or by itself if there is none.
+
+    Examples
+    --------
+    >>> readings("Who?", [Document("a", "He came.", title="A tale")])
+    ['question: Who? title: A tale context: He came.']
+    """
+    texts = [f"question: {question} title: {each.title} context: {each.text}" for each in passages]
+    return texts or [f"question: {question}"]
+
+
+def encoded(model: Any, rows: Tensor, mask: Tensor) -> Tensor:
+    """States of an encoder, ``[texts, tokens, width]``: no text attends to another."""
+    states: Tensor = model.get_encoder()(input_ids=rows, attention_mask=mask).last_hidden_state
+    return states

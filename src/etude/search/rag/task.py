@@ -33,9 +33,11 @@ class Inputs:
     Parameters
     ----------
     data : a named set of questions (xquad, nq_open, triviaqa_open), or a file in the format of DPR and
-        Rankify: ``question``, ``answers``, perhaps ``ctxs``.
+        Rankify: ``question``, ``answers``, perhaps ``ctxs``; or "cloze", sentences of novels with a name left
+        out.
     texts : table of passages (id, text, title) for contexts that have identifiers only; "" for none.
-    model : that writes the answers: a built-in one, a folder or a GGUF file.
+    model : that writes the answers: a built-in one, a folder or a GGUF file; or "reader", a small T5 for
+        "cloze", taught here.
     retriever : that finds passages among those of the set; "" for those that came with the questions.
     reranker : that puts what was found in another order, one that has nothing to learn; "" for none.
     depth : how many passages are found, and reranked.
@@ -101,13 +103,16 @@ class RagCase:
 
         questions = hashlib.sha256("\n".join(map(repr, self.set.questions)).encode())
         questions.update("\n".join(map(repr, self.set.documents)).encode())
-        return {"model": fingerprint(self.inputs.model), "data": questions.hexdigest()}
+        return {"model": fingerprint(self._place), "data": questions.hexdigest()}
 
     @cached_property
     def set(self) -> QuestionSet:
         """All questions, and the passages to be searched."""
         from etude.data.questions import load_questions
+        from etude.search.rag import cloze
 
+        if self.inputs.data == cloze.NAME:
+            return cloze.questions()
         return load_questions(self.inputs.data, self.inputs.texts or None)
 
     @cached_property
@@ -116,7 +121,14 @@ class RagCase:
         from etude.models.loading import load
         from etude.search.generator import Generator
 
-        return Generator(*load(self.inputs.model))
+        return Generator(*load(self._place))
+
+    @cached_property
+    def _place(self) -> str | Path:
+        """Where the model lies: as it was named, but for the reader, which is taught first."""
+        from etude.search.rag.reader import NAME, reader
+
+        return reader() if self.inputs.model == NAME else self.inputs.model
 
     @cached_property
     def finder(self) -> Finder:
@@ -135,7 +147,7 @@ class RagCase:
         return random.Random(seed).sample(every, count) if count < len(every) else [*every]
 
     def check(self, method: Any) -> None:
-        """Passages are needed by all but those that take none; another search by some."""
+        """Passages are needed by all but those that take none; another search, or an encoder, by some."""
         wanted = takes(method.answer)
         found = bool(self.inputs.retriever) and bool(self.set.documents)
         if "search" in wanted and not found:
@@ -144,6 +156,11 @@ class RagCase:
             )
         if "passages" in wanted and not found and not any(q.passages for q in self.set.questions):
             raise InputError("data", f"{self.inputs.data} has no passages, which {method.name} needs")
+        if getattr(method, "encodes", False) and not self.generator.encodes:
+            raise InputError(
+                "model",
+                f"{self.inputs.model} has no encoder, which {method.name} needs: name a T5, or reader",
+            )
         self.asked(seed=0)
 
     def trial(self, seed: int) -> RagTrial:
