@@ -63,7 +63,7 @@ def vocabulary(texts: Iterable[str], size: int, special: Sequence[str] = ()) -> 
 def small(tokens: int, *, width: int, layers: int, seed: int, dropout: float = 0.1) -> Any:
     """A T5 of ``layers`` blocks on either side, heads of 32 and inner layers of four times the width.
 
-    Dropout is in place while it learns; where texts never come twice, 0 spares a third of the time.
+    Dropout is in place while it learns; where hardly a text comes twice, 0 spares its time.
 
     Examples
     --------
