@@ -96,3 +96,13 @@ def test_equal_scores_stand_as_the_documents_do() -> None:
     assert top(scores, 4).tolist() == [1, 3, 0, 4]
     assert top(scores, 9).tolist() == [1, 3, 0, 4, 5]
     assert top(np.zeros(3, np.float32), 2).tolist() == []
+
+
+@pytest.mark.parametrize("size", [0, 5, 64, 700, 20_000])
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_the_best_are_those_of_a_stable_sort(size: int, k: int) -> None:
+    draw = np.random.default_rng(size)
+    for share in (0.01, 0.5, 1.0):
+        scores = (draw.integers(1, 50, size) * (draw.random(size) < share)).astype(np.float32)
+        expected = np.argsort(-scores, kind="stable")[:k]
+        assert top(scores, k).tolist() == expected[scores[expected] > 0].tolist()
