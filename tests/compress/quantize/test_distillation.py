@@ -119,6 +119,6 @@ def test_gradients_pass_through_the_rounding() -> None:
 def test_a_bare_encoder_is_refused_before_it_is_touched() -> None:
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
     model = LlamaModel(LlamaConfig(vocab_size=64, **sizes))
-    with pytest.raises(InputError, match="model: LlamaModel predicts nothing"):
+    with pytest.raises(InputError, match="model: LlamaModel gives no predictions"):
         ZqGlobal(activations="int").quantize(model, tokens())
     assert not installed(model)

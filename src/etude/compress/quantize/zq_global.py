@@ -149,11 +149,13 @@ class Student:
 
 @torch.no_grad()
 def check_predicts(model: nn.Module, calibration: Mapping[str, Tensor]) -> None:
-    """Raise `InputError` if a model gives hidden states only."""
-    first = {name: value[:1] for name, value in calibration.items()}
+    """Raise `InputError` if a model gives hidden states only, or two kinds of them (encoder and decoder)."""
+    first: dict[str, Any] = {name: value[:1] for name, value in calibration.items()}
     with inference(model):
-        if getattr(model(**first), "logits", None) is None:
-            raise InputError("model", f"{type(model).__name__} predicts nothing to distil; take zq-local")
+        found = model(**first, output_hidden_states=True)
+    if getattr(found, "logits", None) is None or getattr(found, "hidden_states", None) is None:
+        name = type(model).__name__
+        raise InputError("model", f"{name} gives no predictions with hidden states to distil; take zq-local")
 
 
 def distance(found: Any, target: Any, mask: Tensor | None = None) -> Tensor:
