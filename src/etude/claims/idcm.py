@@ -1,8 +1,8 @@
 """Four windows that a small model chooses rank as all of them do, in a quarter of the time.
 
 Long documents are put together from paragraphs of XQuAD (`etude.data.long_documents`): 36 windows on average,
-the answer in one or two of them, anywhere. The cross-encoder is mini-bert, trained here on 119 questions;
-whole documents of 24 of these teach the second and the third step. What is set beside IDCM differs in who
+the answer in one or two of them, anywhere. The cross-encoder is mini-bert, trained here on 119 questions, and
+whole documents of these teach the second and the third step. What is set beside IDCM differs in who
 chooses the windows, and reads them with the same cross-encoder.
 
 What it saves depends on how much dearer the cross-encoder is than the small model. mini-bert is tiny, so
@@ -22,7 +22,6 @@ TRAINED = IDCM(
     passage_epochs=6,
     document_epochs=1,
     selector_epochs=5,
-    whole=24,
     negatives=1,
     batch=8,
     rate=3e-4,
