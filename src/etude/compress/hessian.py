@@ -55,13 +55,16 @@ def _damped(hessian: Tensor, share: float) -> Tensor:
 
 
 def _factor(matrix: Tensor) -> Tensor | None:
-    """``U`` from one decomposition: ``H = U^-1 U^-T``, a Cholesky from the last feature to the first."""
-    lower, failed = torch.linalg.cholesky_ex(matrix)
-    del matrix  # one of the widest layer's matrices less in memory
+    """``U`` from one decomposition: ``H = U^-1 U^-T``, a Cholesky from the last feature to the first.
+
+    Works in the memory of ``matrix``, and of one more: the widest layer's matrices are what second-order
+    methods need most of. Both are handed to LAPACK in its own order, column by column, or it would copy.
+    """
+    lower, inverse = matrix.mT, torch.eye(len(matrix), dtype=matrix.dtype).mT
+    failed = torch.empty((), dtype=torch.int32)
+    torch.linalg.cholesky_ex(lower, out=(lower, failed))
     if int(failed):
         return None
-    inverse: Tensor = torch.linalg.solve_triangular(
-        lower, torch.eye(len(lower), dtype=lower.dtype), upper=False
-    )
-    del lower
-    return inverse.flip(0, 1)
+    torch.linalg.solve_triangular(lower, inverse, upper=False, out=inverse)
+    del matrix, lower
+    return inverse.mT.flip(0, 1).mT

@@ -14,6 +14,7 @@ from etude.compress.hessian import inverse_factor
 from etude.compress.prune.masks import Sparsity, check_pattern, check_widths, lowest, n_of_m
 from etude.method import method
 from etude.models.blocks import Feed, Linear, block_linears, walk
+from etude.models.memory import release
 from etude.models.stats import Gram
 
 Choose = Callable[[Tensor], Tensor]
@@ -77,8 +78,11 @@ class SparseGPT:
         self.check(model)
         if self.sparsity == 0:
             return
+        widest = max(linear.weight.shape[1] for linear in block_linears(model))
         for block in walk(model, calibration, measure=Gram, feed=self.feed):
             for inputs, sharing in groupby(block.linears, key=lambda linear: linear.inputs):
+                if len(inputs.matrix()) == widest:
+                    release()
                 self._scan(sharing, inputs.matrix())
 
     def _scan(self, linears: Iterable[Linear], hessian: Tensor) -> None:
