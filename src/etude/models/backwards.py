@@ -29,6 +29,7 @@ from etude.models.calibration import check_calibration
 from etude.models.gradients import segment_batches, segment_gradients, segment_losses
 from etude.models.graphs import only_added, reachable, unformed
 from etude.models.likelihood import check_causal
+from etude.models.memory import release
 from etude.models.stats import Statistic
 from etude.models.taps import Batch, EachSegment, Ear, Visit, frozen, settle, tapped
 from etude.progress import track
@@ -108,6 +109,7 @@ def _one_by_one(
         order = _last_first(model)
         for block in track(order, "gradients"):
             ear = Ear(measure)
+            release()
             with tapped(block.linears, form, ear.hear) as taps, ExitStack() as silence:
                 for piece in pieces:
                     ear.turn_to(piece.batch)
@@ -214,6 +216,7 @@ class _Piece:
             if block is not blocks[-1]:
                 self.calls.append(call.having(_Kept.put(call.hidden, self.file)))
                 return call
+            release()  # before the logits are made
             entered.append(call.hidden.detach().requires_grad_(len(blocks) > 1))
             return call.having(entered[0])
 
