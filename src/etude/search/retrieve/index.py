@@ -195,9 +195,9 @@ class Index:
             raise InputError("queries", "are not a mapping of identifiers to texts")
         if k < 1:
             raise InputError("k", f"{k} is not 1 or more")
-        texts = [*queries.values()]
-        if within is None and not len(self._deleted) and len(self) and texts:
-            return self._searcher.search(texts, min(k, len(self.stored)))
+        texts, size = [*queries.values()], len(self.stored)
+        if within is None and texts and size and not len(self._deleted):
+            return self._searcher.search(texts, min(k, size))
         return self._found(texts, k, self._allowed(within))
 
     def _allowed(self, within: Sequence[str] | None) -> NDArray[np.bool_]:
