@@ -31,8 +31,8 @@ class ProductSearch:
     """The joint search for ``left @ right``, both ``[..., rows, inner]`` and ``[..., inner, columns]``.
 
     As for a linear layer (`etude.compress.quantize.float_search`), but that neither operand has rows of its
-    own: it has one bias. The authors' code knows the two products and a format for each operand, but the class
-    that rounds them is not in it; that operands are searched in turns, by the product's error, is what theirs
+    own: it has one bias. The authors' code knows the two products and a format for each operand, but lacks
+    the class that rounds them; that operands are searched in turns, by the product's error, is what theirs
     does for linear layers.
 
     Parameters
