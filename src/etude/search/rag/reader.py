@@ -3,8 +3,8 @@
 Here is the recipe. A T5 of half a million parameters learns from the built-in novels (public domain): a
 sentence with a word left out is the question, and the word is to be found in the passage that the sentence
 comes from (`etude.search.rag.cloze`). It learns to copy first, by writing the whole sentence: a word alone is
-too little to learn that from. Then it learns to write the word, and to find the right one of several
-passages, as fusion in the decoder shows them.
+too little to learn that from. Then it learns to write the word. It is taught by one passage a question, and
+meets several only where it is asked: what comes of that stands in ``docs/search/rankify.md``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ STAGES = (
     Stage("sentence", 1500, 32, 1, 2e-3),
     Stage("answer", 500, 32, 1, 1e-3),
     Stage("answer", 1000, 32, 1, 2e-3),
-    Stage("answer", 300, 16, 4, 1e-3),
 )
 TOKENS, WIDTH, LAYERS, LENGTH, SEED = 2000, 64, 3, 120, 0
 """Of the vocabulary; of the model; tokens of a passage with its question, at most."""
@@ -59,7 +58,7 @@ class Lesson(NamedTuple):
 
 
 def reader() -> Path:
-    """The folder of the reader: found in the cache, or taught, which takes some minutes."""
+    """The folder of the reader: found in the cache, or taught, which takes ten minutes of one core."""
     what = (STAGES, TOKENS, WIDTH, LAYERS, LENGTH, SEED, FEWEST, MOST, LEFT_OUT, fingerprint("novels"))
     folder = cache_folder("reader", hashlib.sha256(repr(what).encode()).hexdigest()[:16])
     if not folder.is_dir():

@@ -36,8 +36,8 @@ class Inputs:
         Rankify: ``question``, ``answers``, perhaps ``ctxs``; or "cloze", sentences of novels with a name left
         out.
     texts : table of passages (id, text, title) for contexts that have identifiers only; "" for none.
-    model : that writes the answers: a built-in one, a folder or a GGUF file; or "reader", a small T5 for
-        "cloze", taught here.
+    model : that writes the answers: a built-in one, a folder or a GGUF file; or "reader", a small T5
+        that is taught here to look words up.
     retriever : that finds passages among those of the set; "" for those that came with the questions.
     reranker : that puts what was found in another order, one that has nothing to learn; "" for none.
     depth : how many passages are found, and reranked.
