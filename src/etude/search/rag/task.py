@@ -159,7 +159,7 @@ class RagCase:
         if getattr(method, "encodes", False) and not self.generator.encodes:
             raise InputError(
                 "model",
-                f"{self.inputs.model} has no encoder, which {method.name} needs: name a T5, or reader",
+                f"{self.inputs.model} has no encoder, which {method.name} needs: name the folder of a T5",
             )
         self.asked(seed=0)
 
