@@ -73,13 +73,13 @@ class EachSegment:
         self.visit = visit
         self.segments = 1
         """How many the batch holds that goes through the model now."""
-        self._scratch: dict[torch.Size, Tensor] = {}
+        self._scratch = torch.empty(0)
 
     def __call__(self, linear: Linear, pairs: Pairs) -> None:
         shape = linear.weight.shape
-        if shape not in self._scratch:
-            self._scratch[shape] = torch.empty(shape)
-        gradient = self._scratch[shape]
+        if self._scratch.numel() < shape.numel():
+            self._scratch = torch.empty(shape.numel())
+        gradient = self._scratch[: shape.numel()].view(shape)
         for parts in zip(*(self._parts(pair) for pair in pairs), strict=True):
             for call, (x, dy) in enumerate(parts):
                 torch.addmm(gradient, dy.T, x, beta=min(call, 1), out=gradient)
