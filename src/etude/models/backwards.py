@@ -40,6 +40,8 @@ BACK_TOKENS = 256
 _IN_MEMORY = 8_000_000
 """Bytes of hidden states up to which no file is made."""
 _PROBE_TOKENS = 8
+_PIECES, _BLOCKS = 2, 8
+"""After how many of them freed memory is given back: each time it costs what it takes to be had again."""
 
 
 @torch.enable_grad()
@@ -109,12 +111,15 @@ def _one_by_one(
         order = _last_first(model)
         for block in track(order, "gradients"):
             ear = Ear(measure)
-            release()
+            if block.index % _BLOCKS == 0:
+                release()
             with tapped(block.linears, form, ear.hear) as taps, ExitStack() as silence:
-                for piece in pieces:
+                for place, piece in enumerate(pieces):
                     ear.turn_to(piece.batch)
                     form.segments = len(piece.batch["input_ids"])
                     if block is order[0]:
+                        if place % _PIECES == 0:
+                            release()
                         piece.forward(model)
                     else:
                         output = piece.again(block)
@@ -216,7 +221,6 @@ class _Piece:
             if block is not blocks[-1]:
                 self.calls.append(call.having(_Kept.put(call.hidden, self.file)))
                 return call
-            release()  # before the logits are made
             entered.append(call.hidden.detach().requires_grad_(len(blocks) > 1))
             return call.having(entered[0])
 
