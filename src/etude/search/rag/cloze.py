@@ -1,7 +1,7 @@
-"""Questions made of running text: a sentence with a name left out, and passages, one of which holds it.
+"""Questions made of running text: a sentence with a word left out, and passages, one of which holds it.
 
 Passages are a few sentences each. A question is one of their sentences, of which a part of the words and one
-name are left out; the name is the answer. Beside the passage that it comes from stand others of the same
+more are left out; that one is the answer. Beside the passage that it comes from stand others of the same
 novel, in no order. Looking up is all that it takes, and knowing the novel helps nobody. No person wrote these
 questions.
 """
@@ -21,15 +21,13 @@ from etude.search.collection import Document
 
 NAME = "cloze"
 BLANK = "____"
-"""Stands where the name was."""
+"""Stands where the word was."""
 
-FEWEST, MOST, LEFT_OUT, PASSAGES = 12, 30, 0.2, 10
-"""Words of a passage; the share of a question's words that are left out; passages a question."""
+FEWEST, MOST, LEFT_OUT, PASSAGES, QUESTIONS = 12, 30, 0.2, 10, 1000
+"""Words of a passage; the share of a question's words that are left out; passages a question; questions."""
 
-PROPER = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*")
-"""A name within a sentence."""
 WORDS = re.compile(r"\b[A-Za-z]{4,}(?: [A-Z][a-z]{2,})*")
-"""Words of four letters and more, with names behind them: what a reader learns from, as there are more."""
+"""What may be the answer: a word of four letters and more, with the names behind it."""
 
 
 class Cloze(NamedTuple):
@@ -64,24 +62,22 @@ def passages(text: str) -> list[str]:
     return found
 
 
-def clozes(
-    novels: Sequence[Sequence[str]], draw: random.Random, left_out: re.Pattern[str] = PROPER
-) -> list[Cloze]:
+def clozes(novels: Sequence[Sequence[str]], draw: random.Random) -> list[Cloze]:
     """A question of every passage that has something to leave out; which of it is drawn.
 
     Examples
     --------
-    >>> (made,) = clozes([["In the morning old Captain Nemo went ashore."]], random.Random(0))
+    >>> (made,) = clozes([["In the end Captain Nemo was at sea."]], random.Random(0))
     >>> made.answer, BLANK in made.question
     ('Captain Nemo', True)
     """
     made = []
     for novel, texts in enumerate(novels):
         for place, text in enumerate(texts):
-            if found := [(each, name) for each in sentences(text) for name in left_out.finditer(each)]:
-                sentence, name = draw.choice(found)
-                before, after = sentence[: name.start()], sentence[name.end() :]
-                made.append(Cloze(_thinned(before + BLANK + after, draw), name[0], sentence, novel, place))
+            if found := [(each, word) for each in sentences(text) for word in WORDS.finditer(each)]:
+                sentence, word = draw.choice(found)
+                before, after = sentence[: word.start()], sentence[word.end() :]
+                made.append(Cloze(_thinned(before + BLANK + after, draw), word[0], sentence, novel, place))
     return made
 
 
@@ -104,8 +100,6 @@ def among(place: int, others: Sequence[int], count: int, draw: random.Random) ->
 def questions(seed: int = 0) -> QuestionSet:
     """The set named ``cloze``: of the novels that are held out, whose authors the reader has not read.
 
-    Every passage that is shown has a name in it.
-
     Examples
     --------
     >>> len(questions().questions[0].passages)
@@ -116,9 +110,9 @@ def questions(seed: int = 0) -> QuestionSet:
         [Document(f"{novel}-{place}", text) for place, text in enumerate(texts)]
         for novel, texts in enumerate(novels)
     ]
-    every, made = clozes(novels, draw), []
-    for number, cloze in enumerate(every):
-        others = [each.place for each in every if each.novel == cloze.novel]
-        shown = [documents[cloze.novel][n] for n in among(cloze.place, others, PASSAGES, draw)]
-        made.append(Question(str(number), cloze.question, (cloze.answer,), tuple(shown)))
+    made = []
+    for number, cloze in enumerate(draw.sample(clozes(novels, draw), QUESTIONS)):
+        own = documents[cloze.novel]
+        shown = tuple(own[n] for n in among(cloze.place, range(len(own)), PASSAGES, draw))
+        made.append(Question(str(number), cloze.question, (cloze.answer,), shown))
     return QuestionSet(tuple(made), tuple(document for each in documents for document in each))

@@ -33,7 +33,7 @@ class Inputs:
     Parameters
     ----------
     data : a named set of questions (xquad, nq_open, triviaqa_open), or a file in the format of DPR and
-        Rankify: ``question``, ``answers``, perhaps ``ctxs``; or "cloze", sentences of novels with a name left
+        Rankify: ``question``, ``answers``, perhaps ``ctxs``; or "cloze", sentences of novels with a word left
         out.
     texts : table of passages (id, text, title) for contexts that have identifiers only; "" for none.
     model : that writes the answers: a built-in one, a folder or a GGUF file; or "reader", a small T5
