@@ -35,8 +35,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 run: $(VENV)/.installed ## four pruning methods side by side on the built-in model
 	$(BIN)/etude compare magnitude wanda gblm flap --samples 64 --store $(RUNS)/etude.db --out $(RUNS)/report
 
-test: $(VENV)/.installed-dev ## the test suite
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev ## the test suite, on all cores
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.installed-dev ## what takes longer: servers, large models
 	$(BIN)/python -m pytest -m slow
