@@ -91,6 +91,13 @@ def test_runs_lists_filters_and_deletes(etude) -> None:
     assert [row["key"] for row in etude("runs --json").json] == keys[1:]
 
 
+@pytest.mark.parametrize("line", ["compare toy-mean --data wanda", "compare --seeds 1 toy-mean --data wanda"])
+def test_what_a_flag_is_given_is_no_method(etude, line: str) -> None:
+    answer = etude(*line.split(), "--help")
+    assert answer.code == 0
+    assert "toy-mean: share" in answer.out
+
+
 def test_compare_adds_baselines_and_resumes(etude, tmp_path: Path) -> None:
     line = ["compare", "toy-median", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path)]
     answer = etude(*line)

@@ -18,6 +18,7 @@ from etude.cli.flags import (
     flags,
     known_methods,
     method_in,
+    methods_in,
     open_store,
     value_of,
     whole,
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
 def command(tokens: Sequence[str]) -> Callable[..., None]:
     """``etude compare`` with the flags of the task of the method that ``tokens`` name."""
     asked, name = value_of("--task", tokens), method_in(tokens)
-    if asked is None and name is None:
+    if asked is not None:
+        named = catalog.methods_of(asked)
+    elif name is not None:
+        named = [*dict.fromkeys([name, *methods_in(tokens)])]
+    else:
         return with_flags(compare, [], f"{compare.__doc__}\n\n{known_methods()}")
-    named = [token for token in tokens if token in (name, *catalog.bare_names()) and token != asked]
-    named = named if asked is None else catalog.methods_of(asked)
     task = api.common_task(named)
     text = f"{compare.__doc__}\n\n{_settable(named, task.name)}"
     return with_flags(compare, flags(task.inputs, INPUTS), text)

@@ -96,8 +96,21 @@ def method_in(tokens: Sequence[str]) -> str | None:
         return None
     if not tokens[0].startswith("-"):
         return tokens[0]
+    return next(iter(methods_in(tokens)), None)
+
+
+def methods_in(tokens: Sequence[str]) -> list[str]:
+    """The methods that a command line names. What follows a flag counts if nothing else does.
+
+    Examples
+    --------
+    >>> methods_in(["basic-rag", "--retriever", "bm25"]), methods_in(["--json", "bm25"])
+    (['basic-rag'], ['bm25'])
+    """
     known = catalog.bare_names()
-    return next((token for token in tokens if token in known), None)
+    named = [(before, token) for before, token in zip(["", *tokens], tokens, strict=False) if token in known]
+    free = [token for before, token in named if not before.startswith("--") or "=" in before]
+    return free or [token for _, token in named]
 
 
 def value_of(flag: str, tokens: Sequence[str]) -> str | None:
