@@ -240,5 +240,5 @@ def test_identifiers_are_remembered_and_none_is_mixed_up(index: Index) -> None:
     stored = index.stored
     expected = [*(f"d{n}" for n in range(len(WORDS))), "late"]
     assert stored.ids(np.array([8, 0, 8])) == ["late", "d0", "late"]
-    assert stored.named(np.array([[1, 0], [8, -1]])).tolist() == [["d1", "d0"], ["late", ""]]
+    assert stored.named(np.array([[1, 0], [8, -1]])) == [["d1", "d0"], ["late", ""]]
     assert stored.ids(np.arange(9)) == stored.ids() == expected

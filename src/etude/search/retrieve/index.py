@@ -174,7 +174,7 @@ class Index:
         InputError : naming ``queries`` if they are no mapping of texts, ``k`` if it is below 1.
         """
         positions, scores = self._search(queries, k, within)
-        rows = zip(queries, self.stored.named(positions).tolist(), scores.tolist(), strict=True)
+        rows = zip(queries, self.stored.named(positions), scores.tolist(), strict=True)
         found = {query: dict(zip(ids, own, strict=True)) for query, ids, own in rows}
         for ranking in found.values():
             ranking.pop("", None)  # of places where nothing was found
@@ -191,11 +191,12 @@ class Index:
 
     def _search(self, queries: Queries, k: int, within: Sequence[str] | None) -> Found:
         """The ``k`` best of those that may be found; fewer columns where there are fewer documents."""
-        if not isinstance(queries, Mapping) or not all(isinstance(text, str) for text in queries.values()):
+        texts = [*queries.values()] if isinstance(queries, Mapping) else [None]
+        if [text for text in texts if not isinstance(text, str)]:
             raise InputError("queries", "are not a mapping of identifiers to texts")
         if k < 1:
             raise InputError("k", f"{k} is not 1 or more")
-        texts, size = [*queries.values()], len(self.stored)
+        size = len(self.stored)
         if within is None and texts and size and not len(self._deleted):
             return self._searcher.search(texts, min(k, size))
         return self._found(texts, k, self._allowed(within))

@@ -86,17 +86,17 @@ class Stored:
         """The identifiers of documents at these positions [n]; of all, if none are given."""
         if positions is None:
             return [each for column in self._ids for each in column.to_pylist()]
-        found: list[str] = self.named(positions).tolist()
+        (found,) = self.named(positions[None])
         return found
 
-    def named(self, positions: Positions) -> NDArray[np.object_]:
-        """The identifiers of documents at these positions, in an array of the same shape; "" for -1."""
-        found = self._known[positions]
-        if not all(found.ravel().tolist()):  # some were never asked for, or are -1
-            missing = positions[found == None]  # noqa: E711
+    def named(self, positions: Positions) -> list[list[str]]:
+        """The identifiers of documents at these positions [queries, k], row by row; "" for -1."""
+        found: list[list[str]] = self._known[positions].tolist()
+        if not all(map(all, found)):  # some were never asked for, or are -1
+            missing = positions[self._known[positions] == None]  # noqa: E711
             if len(missing):
                 self._known[missing] = self._read(missing)
-                found = self._known[positions]
+                found = self._known[positions].tolist()
         return found
 
     def _read(self, positions: Positions) -> NDArray[np.object_]:
