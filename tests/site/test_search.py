@@ -163,7 +163,7 @@ class Backwards:
     def rank(self, asked: Sequence[Asked]) -> Sequence[Ranking]:
         for question, _ in asked:
             self.seen.append(question)
-            time.sleep(0.5 * question.startswith("slow"))
+            time.sleep(2.0 * question.startswith("slow"))
         return [Ranking([float(place) for place in range(len(documents))]) for _, documents in asked]
 
     def save(self, folder: Path) -> None:
@@ -198,13 +198,13 @@ def test_without_a_reranker_nobody_gets_one(running: httpx.Client) -> None:
 
 def test_slow_reranking_is_given_up_and_others_do_not_wait_for_it(folder: Path) -> None:
     reranking = backwards(depth=10)
-    with served(folder, Limits(seconds=0.3), reranking=reranking) as client, ThreadPoolExecutor(4) as pool:
+    with served(folder, Limits(seconds=1.0), reranking=reranking) as client, ThreadPoolExecutor(4) as pool:
         words = [f"slow bird {number}" for number in range(4)]
         asked = [pool.submit(client.get, "/search", params={"q": q, "rerank": True}) for q in words]
         until(lambda: bool(reranking.reranker.engine.seen))
         begin = time.monotonic()
         assert client.get("/search", params={"q": "wing3"}).status_code == 200
-        assert time.monotonic() - begin < 0.3
+        assert time.monotonic() - begin < 1.0
         assert [answer.result().status_code for answer in asked] == [503] * 4
         until(lambda: client.get("/search", params={"q": "bird", "rerank": True}).status_code == 200)
         assert len([q for q in reranking.reranker.engine.seen if q.startswith("slow")]) == 1
