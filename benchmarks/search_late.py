@@ -49,6 +49,7 @@ JOBS = (
         ColBERT=("colbert", {}),
         ColBERT_4_probes=("colbert", {"probes": 4}),
         ColBERT_32_probes=("colbert", {"probes": 32}),
+        ColBERT_32_probes_2000_candidates=("colbert", {"probes": 32, "candidates": 2000}),
     ),
     coded(2, XTR=("xtr", {}), ColBERT=("colbert", {})),
     Job(("pylate, PLAID, 4 bits",), {"queries": 20}, peer="pylate"),
