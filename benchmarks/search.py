@@ -22,8 +22,6 @@ ENGINES = ("etude", "bm25s", "bm25s without numba", "bm25s, backend numba")
 WIDTH, COUNT = 128, 100_000
 GROWTH_WIDTH = 64
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-GRAPH_LIMIT = 100_000
-"""Vectors beyond which a graph takes longer to build here than a reader would wait."""
 
 
 def lexical(repeats: int) -> list[dict[str, Any]]:
@@ -56,8 +54,6 @@ def growth(repeats: int) -> list[dict[str, Any]]:
     rows = []
     for count in SIZES:
         for kind in ("bm25", "flat", "hnsw", "ivf-pq"):
-            if kind == "hnsw" and count > GRAPH_LIMIT:
-                continue
             job: dict[str, Any] = {"what": "vectors", "kind": kind, "count": count, "width": GROWTH_WIDTH}
             if kind == "bm25":
                 job = {"what": "lexical", "data": "drawn", "count": count}
