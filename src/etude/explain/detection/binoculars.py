@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from etude.explain.detection.reading import Reading
-from etude.explain.detection.scorer import Scorer, check_readings, per_text
+from etude.explain.detection.scorer import ZeroShot, per_text
 from etude.method import method
 
 
 @method("binoculars", task="detection")
-class Binoculars:
+class Binoculars(ZeroShot):
     """Score a text by its log-perplexity over the cross-perplexity of two models, negated.
 
     ``mean_i log p(x_i) / -mean_i sum_v q_i(v) log p_i(v)``, where q is the reader's observer; without one
@@ -34,11 +33,6 @@ class Binoculars:
     Hans et al., "Spotting LLMs With Binoculars: Zero-Shot Detection of Machine-Generated Text", ICML 2024.
     arXiv:2401.12070.
     """
-
-    def fit(self, readings: Sequence[Reading], labels: Any = None) -> Scorer:
-        """Nothing is learnt."""
-        check_readings(readings)
-        return Scorer(self, {})
 
     def score(self, tensors: Mapping[str, Tensor], readings: Sequence[Reading]) -> Tensor:
         """Minus the ratios, ``[readings]``."""

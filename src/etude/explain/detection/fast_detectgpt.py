@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from etude.explain.detection.reading import Reading
-from etude.explain.detection.scorer import Scorer, check_readings, per_text
+from etude.explain.detection.scorer import ZeroShot, per_text
 from etude.method import method
 
 
 @method("fast-detectgpt", task="detection")
-class FastDetectGPT:
+class FastDetectGPT(ZeroShot):
     """Score a text by its log-probability against that of texts drawn from the model, in standard deviations.
 
     ``(sum_i log p(x_i) - sum_i mu_i) / sqrt(sum_i var_i)``, where ``mu_i`` and ``var_i`` are those of the
@@ -35,11 +34,6 @@ class FastDetectGPT:
     Bao et al., "Fast-DetectGPT: Efficient Zero-Shot Detection of Machine-Generated Text via Conditional
     Probability Curvature", ICLR 2024. arXiv:2310.05130.
     """
-
-    def fit(self, readings: Sequence[Reading], labels: Any = None) -> Scorer:
-        """Nothing is learnt."""
-        check_readings(readings)
-        return Scorer(self, {})
 
     def score(self, tensors: Mapping[str, Tensor], readings: Sequence[Reading]) -> Tensor:
         """Standard deviations above what is expected, ``[readings]``."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from etude.explain.detection.reading import Reading
-from etude.explain.detection.scorer import Scorer, check_readings, per_text
+from etude.explain.detection.scorer import ZeroShot, per_text
 from etude.method import method
 
 
 @method("log-likelihood", task="detection")
-class LogLikelihood:
+class LogLikelihood(ZeroShot):
     """Score a text by the mean log-probability of its tokens.
 
     No training: only a threshold is to be set.
@@ -28,11 +27,6 @@ class LogLikelihood:
     >>> bool(likely > odd)
     True
     """
-
-    def fit(self, readings: Sequence[Reading], labels: Any = None) -> Scorer:
-        """Nothing is learnt."""
-        check_readings(readings)
-        return Scorer(self, {})
 
     def score(self, tensors: Mapping[str, Tensor], readings: Sequence[Reading]) -> Tensor:
         """Mean log-probability in nats, ``[readings]``."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from etude.explain.detection.reading import Reading
-from etude.explain.detection.scorer import Scorer, check_readings, per_text
+from etude.explain.detection.scorer import ZeroShot, per_text
 from etude.method import method
 
 
 @method("log-rank", task="detection")
-class LogRank:
+class LogRank(ZeroShot):
     """Score a text by the mean logarithm of the ranks of its tokens, negated.
 
     Of equal probabilities the worst place counts.
@@ -33,11 +32,6 @@ class LogRank:
     Gehrmann et al., "GLTR: Statistical Detection and Visualization of Generated Text", ACL 2019.
     arXiv:1906.04043.
     """
-
-    def fit(self, readings: Sequence[Reading], labels: Any = None) -> Scorer:
-        """Nothing is learnt."""
-        check_readings(readings)
-        return Scorer(self, {})
 
     def score(self, tensors: Mapping[str, Tensor], readings: Sequence[Reading]) -> Tensor:
         """Minus the mean log-rank, ``[readings]``."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from etude.explain.detection.reading import Reading
-from etude.explain.detection.scorer import Scorer, check_readings, per_text
+from etude.explain.detection.scorer import ZeroShot, per_text
 from etude.method import method
 
 
 @method("lrr", task="detection")
-class LRR:
+class LRR(ZeroShot):
     """Score a text by minus its mean log-probability over its mean log-rank.
 
     A text whose every token is the likeliest has a log-rank of 0; 1e-6 stands for it.
@@ -33,11 +32,6 @@ class LRR:
     Su et al., "DetectLLM: Leveraging Log Rank Information for Zero-Shot Detection of Machine-Generated
     Text", Findings of EMNLP 2023. arXiv:2306.05540.
     """
-
-    def fit(self, readings: Sequence[Reading], labels: Any = None) -> Scorer:
-        """Nothing is learnt."""
-        check_readings(readings)
-        return Scorer(self, {})
 
     def score(self, tensors: Mapping[str, Tensor], readings: Sequence[Reading]) -> Tensor:
         """Ratios, ``[readings]``."""
